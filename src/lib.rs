@@ -1,1 +1,44 @@
+//! Plumb watches residential communities through the cameras they already have, and raises an
+//! alarm when an object falls from a high-rise or an e-bike is taken into an elevator car.
+//!
+//! Data flows one way; a stage owns the type it emits, and `use` points upstream only:
+//!
+//! ```text
+//! source    Packet     RTSP or a recording
+//! decode    Frame      YUV planes, shared, with their capture time
+//! detect    Detection  what is on one frame (or on a few consecutive ones)
+//! track     Track      the same thing over time          (pure)
+//! scene     Scene      what the camera looks at          (pure)
+//! verify    Verdict    the falling-object model over a live track
+//! alarm     Alarm      what happened: rules              (pure)
+//! evidence  Evidence   clip, pictures, manifest
+//! store     rows       SQLite, one transaction an alarm
+//! deliver   Attempt    durable outbox, signed webhooks
+//! http      JSON       API, events, metrics
+//! ```
+//!
+//! `pipeline` joins the stages of one camera; `cli` holds one file a command.
 
+// Base: no stage, usable by all of them.
+pub mod clock;
+pub mod geometry;
+pub mod health;
+pub mod id;
+
+// The stream, in its order.
+pub mod source;
+pub mod decode;
+pub mod detect;
+pub mod track;
+pub mod scene;
+pub mod verify;
+pub mod alarm;
+pub mod evidence;
+pub mod store;
+pub mod deliver;
+pub mod http;
+
+// What joins them.
+pub mod config;
+pub mod pipeline;
+pub mod cli;

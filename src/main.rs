@@ -1,1 +1,3 @@
-fn main(){}
+//! The `plumb` program: see `plumb --help`, and `cli` for its commands.
+
+fn main() {}

@@ -1,1 +1,1 @@
-
+//! One binary for all integration tests: real parts, one module an area.

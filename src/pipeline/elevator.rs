@@ -1,0 +1,1 @@
+//! The elevator watch: detector, tracks, ride.

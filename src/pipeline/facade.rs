@@ -1,0 +1,1 @@
+//! The facade watch: motion, tracks, gravity, verifier, look-back.

@@ -1,0 +1,77 @@
+//! Where packets come from: cameras over RTSP, and recordings.
+//!
+//! A source never decodes and never waits for a stage behind it without a bound.
+
+pub mod file;
+pub mod ring;
+pub mod rtsp;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use crate::clock::StreamTime;
+
+/// How a stream is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Codec {
+    H264,
+    H265,
+    /// Any other codec a recording may hold, by FFmpeg's own number.
+    Other(u32),
+}
+
+/// How the packets of a stream frame their NAL units; says what `extra_data` holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// Length-prefixed NAL units, `extra_data` is avcC or hvcC (MP4, retina's default).
+    LengthPrefixed,
+    /// Start codes, `extra_data` is empty or parameter sets with start codes.
+    AnnexB,
+    /// Not NAL units.
+    Opaque,
+}
+
+/// What a decoder or a muxer must know before the first packet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StreamInfo {
+    pub codec: Codec,
+    pub framing: Framing,
+    pub extra_data: Bytes,
+    /// 0 where the container does not say.
+    pub width_px: u32,
+    /// 0 where the container does not say.
+    pub height_px: u32,
+    /// Codec details of recordings that only FFmpeg needs, in its own numbering; 0 and -1 for RTSP.
+    pub codec_tag: u32,
+    pub pixel_format: i32,
+    pub bits_per_sample: i32,
+}
+
+/// One encoded picture.
+#[derive(Clone, Debug)]
+pub struct Packet {
+    pub data: Bytes,
+    /// Presentation time on this timeline.
+    pub at: StreamTime,
+    /// Decoding time on this timeline: at most `at`, never going back.
+    pub decode_at: StreamTime,
+    /// Wall time of capture: from RTCP sender reports where there are any, else of arrival.
+    pub captured_at: Timestamp,
+    /// Whether decoding can begin here.
+    pub key: bool,
+    /// RTP packets lost just before this picture.
+    pub lost: u32,
+}
+
+/// What a source has to say, in order.
+#[derive(Clone, Debug)]
+pub enum SourceEvent {
+    /// A timeline begins: at the first connection, after each reconnect, when the parameters
+    /// change, and when timestamps jump. Decoder and tracks start anew.
+    Start(Arc<StreamInfo>),
+    Packet(Packet),
+    /// The timeline is over; for a camera another `Start` follows when it comes back.
+    End,
+}

@@ -1,0 +1,1 @@
+//! Constant-acceleration tracks on presentation time.

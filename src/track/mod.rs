@@ -1,0 +1,4 @@
+//! The same thing over time. Pure: no I/O, no clock, no async; time comes with the frames.
+
+pub mod accelerating;
+pub mod overlap;

@@ -1,0 +1,1 @@
+//! Tracks of large things from frame to frame, by overlap.

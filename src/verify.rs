@@ -1,0 +1,1 @@
+//! The falling-object model over patches along a live track.
