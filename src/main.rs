@@ -1,3 +1,7 @@
 //! The `plumb` program: see `plumb --help`, and `cli` for its commands.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    plumb::cli::main()
+}

@@ -1,0 +1,105 @@
+//! What the commands share towards the person at the terminal: lines, progress, errors.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use tracing_subscriber::EnvFilter;
+
+use crate::scene::Scene;
+
+/// What a camera looks at.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize, serde::Serialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    Facade,
+    Elevator,
+}
+
+/// The command was used wrongly, or a file it was given says something wrong: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
+
+/// Standard output, as lines for people or as JSON lines for programs.
+pub struct Output {
+    out: io::BufWriter<io::Stdout>,
+}
+
+impl Output {
+    /// Returns the program's standard output.
+    pub fn stdout() -> Self {
+        Self {
+            out: io::BufWriter::new(io::stdout()),
+        }
+    }
+
+    /// Writes one line. Fails when the reader has gone.
+    pub fn line(&mut self, text: &str) -> anyhow::Result<()> {
+        writeln!(self.out, "{text}").context("cannot write to standard output")
+    }
+
+    /// Writes one record as a line of JSON, at once. Fails when the reader has gone.
+    pub fn json(&mut self, record: &impl Serialize) -> anyhow::Result<()> {
+        self.line(&serde_json::to_string(record)?)?;
+        self.flush()
+    }
+
+    /// Hands over what was written so far. Fails when the reader has gone.
+    pub fn flush(&mut self) -> anyhow::Result<()> {
+        self.out.flush().context("cannot write to standard output")
+    }
+}
+
+/// Returns a progress bar of `length` steps on a terminal, and a silent one in a pipe.
+pub(super) fn progress(length: u64, what: &'static str) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {percent}% {eta}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(length)
+        .with_style(style)
+        .with_message(what)
+}
+
+/// Reads and parses a scene file. Fails, as wrong usage, naming the file, line and key.
+pub fn read_scene(path: &Path) -> anyhow::Result<Scene> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        UsageError(format!("cannot read the scene {}: {error}", path.display()))
+    })?;
+    let scene: Scene = toml::from_str(&text)
+        .map_err(|error| UsageError(format!("scene {}: {error}", path.display())))?;
+    scene
+        .check()
+        .map_err(|error| UsageError(format!("scene {}: {error}", path.display())))?;
+    Ok(scene)
+}
+
+/// Sends logs to standard error; `PLUMB_LOG` chooses what, warnings are the default.
+pub(super) fn log_to_stderr() {
+    let filter = EnvFilter::try_from_env("PLUMB_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    // Fails only when a test has set a subscriber already; that one then stays.
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .try_init()
+        .ok();
+}
+
+/// Prints an error with its causes and returns its exit code.
+pub(super) fn report(error: &anyhow::Error) -> ExitCode {
+    let mut stderr = io::stderr().lock();
+    // Nothing can be told when standard error itself is gone.
+    writeln!(stderr, "plumb: {error:#}").ok();
+    if error.downcast_ref::<UsageError>().is_some() {
+        ExitCode::from(2)
+    } else {
+        ExitCode::FAILURE
+    }
+}
