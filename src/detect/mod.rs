@@ -1,7 +1,11 @@
 //! What is on a frame, or on a few consecutive ones.
 
+pub mod session;
+pub mod models;
+pub mod tensor;
 pub mod boxes;
 pub mod ebike;
 pub mod motion;
-pub mod session;
-pub mod tensor;
+
+pub use models::Models;
+pub use session::{Runtime, Session, SessionError};

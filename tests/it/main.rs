@@ -1,1 +1,3 @@
 //! One binary for all integration tests: real parts, one module an area.
+
+mod models;
