@@ -82,3 +82,65 @@ impl Board {
         self.cameras.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// The threads that must live as long as the service does, so that `/readyz` can name a dead one.
+#[derive(Clone, Debug, Default)]
+pub struct Threads {
+    living: Arc<Mutex<BTreeMap<String, bool>>>,
+}
+
+impl Threads {
+    /// Notes that the thread `name` runs. It counts as dead as soon as the guard is dropped, also
+    /// by a panic: keep the guard on the thread's own stack.
+    pub fn enter(&self, name: &str) -> ThreadGuard {
+        self.set(name, true);
+        ThreadGuard {
+            threads: self.clone(),
+            name: name.to_owned(),
+        }
+    }
+
+    /// Returns the names of the threads that ran once and do not now.
+    pub fn dead(&self) -> Vec<String> {
+        let living = self.living.lock().unwrap_or_else(PoisonError::into_inner);
+        let dead = living.iter().filter(|(_, lives)| !**lives);
+        dead.map(|(name, _)| name.clone()).collect()
+    }
+
+    fn set(&self, name: &str, lives: bool) {
+        let mut living = self.living.lock().unwrap_or_else(PoisonError::into_inner);
+        living.insert(name.to_owned(), lives);
+    }
+}
+
+/// A thread's sign of life; see [`Threads::enter`].
+#[derive(Debug)]
+#[must_use = "the thread counts as dead once this is dropped"]
+pub struct ThreadGuard {
+    threads: Threads,
+    name: String,
+}
+
+impl Drop for ThreadGuard {
+    fn drop(&mut self) {
+        self.threads.set(&self.name, false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_a_thread_that_panicked() {
+        let threads = Threads::default();
+        let _living = threads.enter("deliver");
+        let inside = threads.clone();
+        let camera = std::thread::spawn(move || {
+            let _guard = inside.enter("camera north");
+            panic!("the thread of this test dies on purpose");
+        });
+        assert!(camera.join().is_err());
+        assert_eq!(threads.dead(), ["camera north"]);
+    }
+}

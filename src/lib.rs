@@ -24,6 +24,7 @@ pub mod clock;
 pub mod geometry;
 pub mod health;
 pub mod id;
+pub mod metrics;
 
 // The stream, in its order.
 pub mod source;

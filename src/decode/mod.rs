@@ -2,6 +2,8 @@
 
 pub mod ffmpeg;
 pub mod frame;
+pub mod latest;
 
 pub use ffmpeg::{DecodeError, Decoder};
 pub use frame::{Frame, Plane};
+pub use latest::Latest;
