@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-pub use output::{Kind, Output, UsageError, read_scene};
+pub use output::{Output, UsageError};
 
 #[derive(Parser)]
 #[command(

@@ -9,17 +9,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
+use crate::config;
 use crate::scene::Scene;
-
-/// What a camera looks at.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize, serde::Serialize,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    Facade,
-    Elevator,
-}
 
 /// The command was used wrongly, or a file it was given says something wrong: exit code 2.
 #[derive(Debug, thiserror::Error)]
@@ -68,16 +59,9 @@ pub(super) fn progress(length: u64, what: &'static str) -> ProgressBar {
         .with_message(what)
 }
 
-/// Reads and parses a scene file. Fails, as wrong usage, naming the file, line and key.
-pub fn read_scene(path: &Path) -> anyhow::Result<Scene> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        UsageError(format!("cannot read the scene {}: {error}", path.display()))
-    })?;
-    let scene: Scene = toml::from_str(&text)
-        .map_err(|error| UsageError(format!("scene {}: {error}", path.display())))?;
-    scene
-        .check()
-        .map_err(|error| UsageError(format!("scene {}: {error}", path.display())))?;
+/// Reads a scene file. Fails, as wrong usage, naming the file, line and key.
+pub(super) fn read_scene(path: &Path) -> anyhow::Result<Scene> {
+    let (scene, _) = config::read_scene(path).map_err(|error| UsageError(error.to_string()))?;
     Ok(scene)
 }
 

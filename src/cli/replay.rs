@@ -9,11 +9,12 @@ use std::time::Duration;
 use anyhow::Context;
 use serde::Serialize;
 
-use super::output::{self, Kind, Output};
+use super::output::{self, Output};
 use crate::alarm::{Alarm, AlarmChange, AlarmKey, Origin, TrackPoint};
 use crate::clock::{Clock, StreamTime, SystemClock};
 use crate::decode::{Decoder, Frame};
 use crate::pipeline::Watch;
+use crate::scene::Kind;
 use crate::source::file::Recording;
 
 #[derive(clap::Args)]

@@ -1,1 +1,5 @@
-//! config.
+//! The configuration, checked.
+
+mod scene;
+
+pub use scene::{SceneFileError, read_scene};

@@ -3,7 +3,28 @@
 pub mod elevator;
 pub mod facade;
 
-use serde::Deserialize;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What a camera looks at.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum, utoipa::ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    Facade,
+    Elevator,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Facade => "facade",
+            Self::Elevator => "elevator",
+        })
+    }
+}
 
 /// A scene file: what one camera looks at.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]

@@ -1,0 +1,58 @@
+//! Reads scene files; what a scene may be is judged in `scene`.
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::scene::{Scene, SceneError};
+
+/// Why a scene file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SceneFileError {
+    #[error("cannot read the scene {path}: {source}")]
+    Read {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("{path}:{line}: {message}")]
+    Parse {
+        path: PathBuf,
+        line: usize,
+        message: String,
+    },
+    #[error("{path}: {problem}")]
+    Check { path: PathBuf, problem: SceneError },
+}
+
+/// Reads and checks a scene file. Returns the scene and the file's SHA-256 in hexadecimal.
+pub fn read_scene(path: &Path) -> Result<(Scene, String), SceneFileError> {
+    let owned = || path.to_path_buf();
+    let text = std::fs::read_to_string(path).map_err(|source| SceneFileError::Read {
+        path: owned(),
+        source,
+    })?;
+    let scene: Scene = toml::from_str(&text).map_err(|error| SceneFileError::Parse {
+        path: owned(),
+        line: error.span().map_or(1, |span| line_of(&text, span.start)),
+        message: error.message().to_owned(),
+    })?;
+    scene.check().map_err(|problem| SceneFileError::Check {
+        path: owned(),
+        problem,
+    })?;
+    let digest = Sha256::digest(text.as_bytes());
+    Ok((
+        scene,
+        digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+    ))
+}
+
+/// Returns the 1-based line of a byte offset.
+pub(super) fn line_of(text: &str, offset: usize) -> usize {
+    text.as_bytes()
+        .iter()
+        .take(offset)
+        .filter(|byte| **byte == b'\n')
+        .count()
+        + 1
+}
