@@ -1,0 +1,69 @@
+# Plumb. `make demo` shows it working, `make test` passes the tests; both install what they need on
+# Debian 12 with Rust, Python 3 and the package registries.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+PYTHON ?= python3
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+
+# Build: FFmpeg's headers and what generates its bindings. Run: FFmpeg's program makes and checks
+# clips in tests; GStreamer's RTSP server is the camera of the demo and the tests.
+PACKAGES := libavcodec-dev libavformat-dev libavutil-dev libswscale-dev libavfilter-dev libavdevice-dev \
+	clang libclang-dev pkg-config nasm ffmpeg python3-pip \
+	python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-rtsp gstreamer1.0-tools \
+	gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+deps: ## Install Debian packages that are missing
+	@missing=""; for package in $(PACKAGES); do \
+		dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$package"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+		echo "installing:$$missing"; \
+		$(SUDO) apt-get update -qq; \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	fi
+
+runtime: lib/libonnxruntime.so ## Fetch ONNX Runtime, pinned by version and hash
+
+# pip checks the wheel's hash against models/onnxruntime.txt and refuses any other.
+lib/libonnxruntime.so: models/onnxruntime.txt
+	@wheels=$$(mktemp -d); trap 'rm -rf "$$wheels"' EXIT; \
+	PIP=$$(for python in $(PYTHON) /usr/bin/python3; do $$python -m pip --version >/dev/null 2>&1 && echo $$python && break; done); \
+	$$PIP -m pip download --quiet --no-deps --require-hashes --only-binary=:all: \
+		--python-version 3.11 --implementation cp --platform manylinux_2_28_$$(uname -m) \
+		--dest "$$wheels" --requirement models/onnxruntime.txt; \
+	$$PIP -m zipfile --extract "$$wheels"/onnxruntime-*.whl "$$wheels/wheel"; \
+	mkdir -p lib; \
+	cp "$$wheels"/wheel/onnxruntime/LICENSE lib/LICENSE.onnxruntime; \
+	cp "$$wheels"/wheel/onnxruntime/capi/libonnxruntime.so.1.* $@.partial; \
+	mv $@.partial $@
+
+build: deps runtime ## Build the program: target/release/plumb
+	$(CARGO) build --release --locked
+
+demo: build ## See it work: three real RTSP cameras, the service, a receiver, a table at the end
+	target/release/plumb demo
+
+test: deps runtime ## Pass the tests
+	$(CARGO) test --locked
+
+lint: deps ## Format check and clippy, warnings refused
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+bench: build ## Measure each stage (criterion) and the whole pipeline
+	$(CARGO) bench --locked
+	target/release/plumb bench --kind facade --streams 4 --seconds 30
+	target/release/plumb bench --kind elevator --streams 4 --seconds 30
+
+clean: ## Remove what was built
+	$(CARGO) clean
+	rm -rf lib
+
+.PHONY: help deps runtime build demo test lint bench clean
