@@ -1,6 +1,7 @@
 //! The commands: one file each, with its `Args` and its `run`. Only here do errors become text
 //! and exit codes: 0 done, 1 failed, 2 wrong usage or config.
 
+pub mod detect;
 pub mod replay;
 
 mod output;
@@ -26,6 +27,8 @@ struct Cli {
 enum Command {
     /// Run a recording through the stream and print its alarms.
     Replay(replay::Args),
+    /// Look at pictures with the e-bike detector.
+    Detect(detect::Args),
 }
 
 /// Parses the command line, runs the command, prints its error, returns its exit code.
@@ -34,6 +37,7 @@ pub fn main() -> ExitCode {
     output::log_to_stderr();
     let result = match cli.command {
         Command::Replay(args) => replay::run(&args),
+        Command::Detect(args) => detect::run(&args),
     };
     result.unwrap_or_else(|error| output::report(&error))
 }
