@@ -1,1 +1,135 @@
-//! store.
+//! The store: alarms, the log of their changes, and the outbox, in one SQLite file.
+//!
+//! What holds here, and must go on holding:
+//! - An alarm's change, its event, its deliveries and its audit row are ONE transaction. When a
+//!   command returns, they are on the disk (WAL, `synchronous=FULL`: one fsync a commit).
+//! - One writer: one process (a lock on the data directory) with one writing connection, so that
+//!   no command ever waits for a lock. Readers have their own connections and never block it.
+//! - Every command may be repeated: the second time it changes nothing.
+//! - Only this module names SQL. It sends nothing, and knows no secret.
+
+pub mod alarm;
+pub mod audit;
+pub mod delivery;
+pub mod endpoint;
+pub mod error;
+pub mod event;
+pub mod evidence;
+pub mod lifecycle;
+mod open;
+mod row;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sqlx::sqlite::SqlitePool;
+use sqlx::{Sqlite, Transaction};
+use tokio::sync::watch;
+
+pub use alarm::{
+    AlarmDetail, AlarmFilter, AlarmRecord, AlarmState, Cursor, Disposition, EndReason, Page,
+};
+pub use audit::{Actor, AuditOutcome, AuditRecord};
+pub use delivery::{
+    Attempt, AttemptRecord, DeliveryId, DeliveryRecord, DeliveryState, Head, OutboxCount, Outcome,
+};
+pub use endpoint::{EndpointRecord, Route};
+pub use error::StoreError;
+pub use event::{AlarmSnapshot, EventKind, EventRecord};
+pub use evidence::{EvidenceFile, EvidenceReport, EvidenceState};
+pub use lifecycle::{AlarmEnd, NewAlarm, Recovered};
+
+use crate::clock::Clock;
+use error::Fault;
+
+/// Rows of one read at the most; longer answers come in pages.
+pub const PAGE_ROWS_MAX: u32 = 500;
+
+/// A handle on the store; clones share it.
+#[derive(Clone, Debug)]
+pub struct Store(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    durability: Durability,
+    /// One connection: commands take turns.
+    writer: SqlitePool,
+    readers: SqlitePool,
+    routes: Vec<Route>,
+    clock: Arc<dyn Clock>,
+    /// The newest event's seq.
+    newest: watch::Sender<i64>,
+    /// Counts changes of the outbox that its workers did not make themselves.
+    outbox: watch::Sender<u64>,
+    /// Held as long as the store is open.
+    _lock: Option<std::fs::File>,
+}
+
+/// Whether what is committed outlives the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    Disk,
+    /// In memory only: the way out when the disk fails.
+    Volatile,
+}
+
+type Tx = Transaction<'static, Sqlite>;
+
+impl Store {
+    /// Returns whether what is committed here outlives the process.
+    pub fn durability(&self) -> Durability {
+        self.0.durability
+    }
+
+    /// Returns the database's path, for messages.
+    pub fn path(&self) -> &std::path::Path {
+        &self.0.path
+    }
+
+    /// Returns the newest event's seq, now and whenever it grows.
+    pub fn newest_seq(&self) -> watch::Receiver<i64> {
+        self.0.newest.subscribe()
+    }
+
+    /// Returns a signal that changes when there may be something new to send.
+    pub fn outbox_changes(&self) -> watch::Receiver<u64> {
+        self.0.outbox.subscribe()
+    }
+
+    /// Closes the store after the commands that run, and releases the data directory.
+    pub async fn close(&self) {
+        self.0.readers.close().await;
+        self.0.writer.close().await;
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.0.clock.now().as_millisecond()
+    }
+
+    async fn begin(&self) -> Result<Tx, Fault> {
+        // IMMEDIATE: takes the write lock at once instead of failing half-way.
+        Ok(self.0.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// Names the database in what went wrong.
+    fn named<T>(&self, result: Result<T, Fault>) -> Result<T, StoreError> {
+        result.map_err(|fault| match fault {
+            Fault::Sql(source) => StoreError::of_sql(&self.0.path, source),
+            Fault::Refused(error) => error,
+        })
+    }
+
+    fn event_was_committed(&self, seq: i64) {
+        self.0.newest.send_if_modified(|newest| {
+            let grew = seq > *newest;
+            *newest = seq.max(*newest);
+            grew
+        });
+        self.outbox_has_changed();
+    }
+
+    fn outbox_has_changed(&self) {
+        self.0.outbox.send_modify(|count| *count += 1);
+    }
+}

@@ -1,0 +1,550 @@
+//! The outbox: which event still has to reach which endpoint, and what was tried.
+//!
+//! Order: within one camera and one endpoint, a delivery is a head, and may be sent, only when
+//! all earlier ones are settled (delivered, dead or cancelled). Nothing here sends.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{QueryBuilder, Row, Sqlite};
+
+use super::alarm::AlarmRecord;
+use super::audit::{self, Actor, AuditOutcome, Deed};
+use super::error::Fault;
+use super::event::{self, EventKind, EventRecord};
+use super::row::{parsed, word};
+use super::{PAGE_ROWS_MAX, Route, Store, StoreError, Tx};
+use crate::id::{AlarmId, CameraId, EndpointId};
+
+/// A delivery, for ever: the `webhook-id` that every attempt carries, so that a receiver can tell
+/// a repetition. It follows from alarm, event and endpoint, so that it is the same even when the
+/// delivery was first made without the disk.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct DeliveryId(String);
+
+/// A text that is not a delivery's id.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0:?} is not a delivery's id: \"msg_\" and 32 hexadecimal digits")]
+pub struct BadDeliveryId(pub String);
+
+impl DeliveryId {
+    const PREFIX: &str = "msg_";
+
+    fn new(alarm: AlarmId, kind: EventKind, endpoint: &EndpointId) -> Self {
+        let mut digest = Sha256::new();
+        for part in [&alarm.to_string(), kind.as_str(), endpoint.as_str()] {
+            digest.update(part);
+            digest.update([0]);
+        }
+        let hex = digest.finalize()[..16]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>();
+        Self(format!("{}{hex}", Self::PREFIX))
+    }
+
+    /// Returns the id's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for DeliveryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for DeliveryId {
+    type Err = BadDeliveryId;
+
+    fn from_str(text: &str) -> Result<Self, BadDeliveryId> {
+        let hex = text.strip_prefix(Self::PREFIX).unwrap_or_default();
+        if hex.len() == 32 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(BadDeliveryId(text.to_owned()))
+        }
+    }
+}
+
+impl TryFrom<String> for DeliveryId {
+    type Error = BadDeliveryId;
+
+    fn try_from(text: String) -> Result<Self, BadDeliveryId> {
+        text.parse()
+    }
+}
+
+impl From<DeliveryId> for String {
+    fn from(id: DeliveryId) -> Self {
+        id.0
+    }
+}
+
+/// How far a delivery is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryState {
+    /// Waits for its turn or its next attempt.
+    Pending,
+    /// An attempt runs, or ran when the process died.
+    Sending,
+    Delivered,
+    /// Given up; can be sent again.
+    Dead,
+    /// The endpoint is disabled or gone.
+    Cancelled,
+}
+
+/// One event on its way to one endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct DeliveryRecord {
+    #[schema(value_type = String)]
+    pub id: DeliveryId,
+    #[schema(value_type = String)]
+    pub endpoint: EndpointId,
+    #[schema(value_type = String)]
+    pub alarm: AlarmId,
+    pub event_seq: i64,
+    pub event: EventKind,
+    pub state: DeliveryState,
+    /// Since it was queued or sent again.
+    pub attempts: u32,
+    pub created_at_ms: i64,
+    /// When it is tried next, while it is pending.
+    pub next_at_ms: i64,
+    pub settled_at_ms: Option<i64>,
+    pub last_error: Option<String>,
+    /// Oldest first; empty in lists.
+    pub log: Vec<AttemptRecord>,
+}
+
+/// One attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct AttemptRecord {
+    pub at_ms: i64,
+    pub duration_ms: i64,
+    /// HTTP status; none where no answer came.
+    pub status: Option<u16>,
+    /// None when it was delivered.
+    pub error: Option<String>,
+}
+
+/// The delivery that a camera's queue to one endpoint begins with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    pub id: DeliveryId,
+    pub camera: CameraId,
+    pub event_seq: i64,
+    pub created_at_ms: i64,
+    /// Attempts that were begun since it was queued or sent again.
+    pub attempts: u32,
+    pub first_attempt_at_ms: Option<i64>,
+    pub next_at_ms: i64,
+}
+
+/// An attempt that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    pub delivery: DeliveryId,
+    pub at_ms: i64,
+    pub duration_ms: i64,
+    pub status: Option<u16>,
+    pub error: Option<String>,
+    pub outcome: Outcome,
+}
+
+/// What follows from an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Delivered,
+    /// To be tried again at this time, Unix milliseconds.
+    Again {
+        next_at_ms: i64,
+    },
+    Dead,
+}
+
+/// How full the outbox is for one endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct OutboxCount {
+    #[schema(value_type = String)]
+    pub endpoint: EndpointId,
+    /// Deliveries that are neither delivered nor given up.
+    pub pending: u64,
+    /// Age of the oldest of them; 0 where there is none.
+    pub oldest_age_ms: u64,
+    pub dead: u64,
+}
+
+const COLUMNS: &str = "d.id, d.endpoint, d.alarm, d.event_seq, e.kind, d.state, d.attempts, \
+    d.created_at_ms, d.next_at_ms, d.settled_at_ms, d.last_error";
+
+/// One seek a camera into the index `delivery_open`, however long the queues are.
+const CAMERAS: &str = "WITH RECURSIVE waiting (camera) AS ( \
+    SELECT min(camera) FROM delivery WHERE endpoint = ?1 AND state IN ('pending', 'sending') \
+    UNION ALL \
+    SELECT (SELECT min(camera) FROM delivery WHERE endpoint = ?1 \
+        AND state IN ('pending', 'sending') AND camera > waiting.camera) \
+    FROM waiting WHERE waiting.camera IS NOT NULL) \
+    SELECT camera FROM waiting WHERE camera IS NOT NULL LIMIT 10000";
+
+impl Store {
+    /// Returns the head of each camera's queue to `endpoint`, none twice, as if the deliveries in
+    /// `settled` were settled (their attempts are made, but could not be written yet).
+    pub async fn heads(
+        &self,
+        endpoint: &EndpointId,
+        settled: &[DeliveryId],
+    ) -> Result<Vec<Head>, StoreError> {
+        self.named(self.head_rows(endpoint, settled).await)
+    }
+
+    /// Returns the event of that seq, to be sent.
+    pub async fn event(&self, seq: i64) -> Result<Option<EventRecord>, StoreError> {
+        self.named(self.event_row(seq).await)
+    }
+
+    /// Commits that an attempt begins, so that a restart knows of it.
+    pub async fn begin_attempt(&self, id: &DeliveryId, at_ms: i64) -> Result<(), StoreError> {
+        self.named(self.begin_attempt_row(id, at_ms).await)
+    }
+
+    /// Commits an attempt and what follows from it. A delivery that was cancelled meanwhile stays
+    /// so, unless the attempt delivered it.
+    pub async fn finish_attempt(&self, attempt: &Attempt) -> Result<(), StoreError> {
+        self.named(self.finish_attempt_row(attempt).await)
+    }
+
+    /// Returns how full the outbox is, an entry per endpoint of the configuration.
+    pub async fn outbox_counts(&self) -> Result<Vec<OutboxCount>, StoreError> {
+        self.named(self.count_rows().await)
+    }
+
+    /// Returns at most `limit` (1..=[`PAGE_ROWS_MAX`]) dead letters, longest dead first, without
+    /// their attempts.
+    pub async fn dead_letters(&self, limit: u32) -> Result<Vec<DeliveryRecord>, StoreError> {
+        self.named(self.dead_rows(limit).await)
+    }
+
+    /// Commits that a dead letter is sent again, with the whole schedule before it.
+    pub async fn requeue(&self, id: &DeliveryId, who: &Actor) -> Result<(), StoreError> {
+        self.named(self.requeue_row(id, who).await)
+    }
+
+    async fn head_rows(
+        &self,
+        endpoint: &EndpointId,
+        settled: &[DeliveryId],
+    ) -> Result<Vec<Head>, Fault> {
+        let mut tx = self.0.readers.begin().await?;
+        let cameras: Vec<String> = sqlx::query_scalar(CAMERAS)
+            .bind(endpoint.as_str())
+            .fetch_all(&mut *tx)
+            .await?;
+        let mut heads = Vec::with_capacity(cameras.len());
+        for camera in &cameras {
+            let mut query = QueryBuilder::<Sqlite>::new(
+                "SELECT id, camera, event_seq, created_at_ms, attempts, first_attempt_at_ms, \
+                 next_at_ms FROM delivery WHERE state IN ('pending', 'sending') AND endpoint = ",
+            );
+            query.push_bind(endpoint.as_str().to_owned());
+            query.push(" AND camera = ").push_bind(camera.clone());
+            if !settled.is_empty() {
+                query.push(" AND id NOT IN (");
+                let mut ids = query.separated(", ");
+                for id in settled {
+                    ids.push_bind(id.as_str().to_owned());
+                }
+                query.push(")");
+            }
+            query.push(" ORDER BY event_seq LIMIT 1");
+            if let Some(row) = query.build().fetch_optional(&mut *tx).await? {
+                heads.push(head_of(&row)?);
+            }
+        }
+        Ok(heads)
+    }
+
+    async fn event_row(&self, seq: i64) -> Result<Option<EventRecord>, Fault> {
+        let mut connection = self.0.readers.acquire().await?;
+        Ok(event::read(&mut connection, seq).await?)
+    }
+
+    async fn begin_attempt_row(&self, id: &DeliveryId, at_ms: i64) -> Result<(), Fault> {
+        sqlx::query(
+            "UPDATE delivery SET state = 'sending', attempts = attempts + 1, \
+             first_attempt_at_ms = coalesce(first_attempt_at_ms, ?1) \
+             WHERE id = ?2 AND state IN ('pending', 'sending')",
+        )
+        .bind(at_ms)
+        .bind(id.as_str())
+        .execute(&self.0.writer)
+        .await?;
+        Ok(())
+    }
+
+    async fn finish_attempt_row(&self, attempt: &Attempt) -> Result<(), Fault> {
+        let now_ms = self.now_ms();
+        let mut tx = self.begin().await?;
+        log(&mut tx, attempt).await?;
+        let (state, settled_at_ms, next_at_ms) = match attempt.outcome {
+            Outcome::Delivered => ("delivered", Some(now_ms), None),
+            Outcome::Again { next_at_ms } => ("pending", None, Some(next_at_ms)),
+            Outcome::Dead => ("dead", Some(now_ms), None),
+        };
+        sqlx::query(
+            "UPDATE delivery SET state = ?1, settled_at_ms = ?2, \
+             next_at_ms = coalesce(?3, next_at_ms), last_error = ?4 \
+             WHERE id = ?5 AND (state IN ('pending', 'sending') OR ?1 = 'delivered')",
+        )
+        .bind(state)
+        .bind(settled_at_ms)
+        .bind(next_at_ms)
+        .bind(attempt.error.as_deref())
+        .bind(attempt.delivery.as_str())
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn count_rows(&self) -> Result<Vec<OutboxCount>, Fault> {
+        let now_ms = self.now_ms();
+        let mut counts = Vec::with_capacity(self.0.routes.len());
+        for route in &self.0.routes {
+            let row = sqlx::query(
+                "SELECT count(*) AS pending, coalesce(min(created_at_ms), ?2) AS oldest_ms, \
+                 (SELECT count(*) FROM delivery WHERE endpoint = ?1 AND state = 'dead') AS dead \
+                 FROM delivery WHERE endpoint = ?1 AND state IN ('pending', 'sending')",
+            )
+            .bind(route.endpoint.as_str())
+            .bind(now_ms)
+            .fetch_one(&self.0.readers)
+            .await?;
+            let oldest_ms: i64 = row.try_get("oldest_ms")?;
+            counts.push(OutboxCount {
+                endpoint: route.endpoint.clone(),
+                pending: count(row.try_get("pending")?),
+                oldest_age_ms: count(now_ms - oldest_ms),
+                dead: count(row.try_get("dead")?),
+            });
+        }
+        Ok(counts)
+    }
+
+    async fn dead_rows(&self, limit: u32) -> Result<Vec<DeliveryRecord>, Fault> {
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT ");
+        query.push(COLUMNS).push(
+            " FROM delivery d JOIN event e ON e.seq = d.event_seq WHERE d.state = 'dead' \
+             ORDER BY d.settled_at_ms, d.id LIMIT ",
+        );
+        query.push_bind(limit.clamp(1, PAGE_ROWS_MAX));
+        let rows = query.build().fetch_all(&self.0.readers).await?;
+        Ok(rows.iter().map(record_of).collect::<Result<_, _>>()?)
+    }
+
+    async fn requeue_row(&self, id: &DeliveryId, who: &Actor) -> Result<(), Fault> {
+        let now_ms = self.now_ms();
+        let mut tx = self.begin().await?;
+        let state: Option<String> = sqlx::query_scalar("SELECT state FROM delivery WHERE id = ?")
+            .bind(id.as_str())
+            .fetch_optional(&mut *tx)
+            .await?;
+        match state.as_deref() {
+            None => return Err(StoreError::UnknownDelivery(id.clone()).into()),
+            Some("dead") => {}
+            Some(_) => return Err(StoreError::NotDead(id.clone()).into()),
+        }
+        sqlx::query(
+            "UPDATE delivery SET state = 'pending', attempts = 0, first_attempt_at_ms = NULL, \
+             next_at_ms = ?, settled_at_ms = NULL WHERE id = ?",
+        )
+        .bind(now_ms)
+        .bind(id.as_str())
+        .execute(&mut *tx)
+        .await?;
+        let deed = Deed {
+            who,
+            action: "delivery.requeued",
+            object: id.to_string(),
+            outcome: AuditOutcome::Done,
+            detail: None,
+        };
+        audit::append(&mut tx, deed, now_ms).await?;
+        tx.commit().await?;
+        self.outbox_has_changed();
+        Ok(())
+    }
+}
+
+/// Returns the endpoints that want a new alarm.
+pub(super) async fn wanting(
+    tx: &mut Tx,
+    routes: &[Route],
+    alarm: &AlarmRecord,
+) -> Result<Vec<EndpointId>, Fault> {
+    let mut wanting = Vec::new();
+    for route in routes.iter().filter(|route| route.wants(alarm)) {
+        if in_use(tx, &route.endpoint).await? {
+            wanting.push(route.endpoint.clone());
+        }
+    }
+    Ok(wanting)
+}
+
+/// Returns the endpoints that were told of the alarm's raising, or will be.
+pub(super) async fn told(
+    tx: &mut Tx,
+    routes: &[Route],
+    alarm: AlarmId,
+) -> Result<Vec<EndpointId>, Fault> {
+    let mut told = Vec::new();
+    for route in routes {
+        let id = DeliveryId::new(alarm, EventKind::AlarmRaised, &route.endpoint);
+        let raised: i64 = sqlx::query_scalar("SELECT count(*) FROM delivery WHERE id = ?")
+            .bind(id.as_str())
+            .fetch_one(&mut **tx)
+            .await?;
+        if raised > 0 && in_use(tx, &route.endpoint).await? {
+            told.push(route.endpoint.clone());
+        }
+    }
+    Ok(told)
+}
+
+/// Queues an event for an endpoint.
+pub(super) async fn queue(
+    tx: &mut Tx,
+    event_seq: i64,
+    kind: EventKind,
+    alarm: &AlarmRecord,
+    endpoint: &EndpointId,
+    now_ms: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO delivery (id, event_seq, alarm, endpoint, camera, state, created_at_ms, \
+         next_at_ms) VALUES (?1, ?2, ?3, ?4, ?5, 'pending', ?6, ?6)",
+    )
+    .bind(DeliveryId::new(alarm.id, kind, endpoint).as_str())
+    .bind(event_seq)
+    .bind(alarm.id.to_string())
+    .bind(endpoint.as_str())
+    .bind(alarm.camera.as_str())
+    .bind(now_ms)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Makes pending what was being sent when the process died, and returns how many.
+pub(super) async fn reopen(tx: &mut Tx) -> Result<u64, sqlx::Error> {
+    let reopened = sqlx::query("UPDATE delivery SET state = 'pending' WHERE state = 'sending'")
+        .execute(&mut **tx)
+        .await?;
+    Ok(reopened.rows_affected())
+}
+
+/// Returns an alarm's deliveries with their attempts, in the order of the events.
+pub(super) async fn of_alarm(
+    connection: &mut SqliteConnection,
+    alarm: AlarmId,
+) -> Result<Vec<DeliveryRecord>, sqlx::Error> {
+    let mut query = QueryBuilder::<Sqlite>::new("SELECT ");
+    query.push(COLUMNS);
+    query.push(" FROM delivery d JOIN event e ON e.seq = d.event_seq WHERE d.alarm = ");
+    query.push_bind(alarm.to_string());
+    query.push(" ORDER BY d.event_seq, d.endpoint");
+    let rows = query.build().fetch_all(&mut *connection).await?;
+    let mut records = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let mut record = record_of(row)?;
+        record.log = attempts_of(connection, &record.id).await?;
+        records.push(record);
+    }
+    Ok(records)
+}
+
+async fn attempts_of(
+    connection: &mut SqliteConnection,
+    id: &DeliveryId,
+) -> Result<Vec<AttemptRecord>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT at_ms, duration_ms, status, error FROM attempt WHERE delivery = ? ORDER BY id",
+    )
+    .bind(id.as_str())
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(AttemptRecord {
+                at_ms: row.try_get("at_ms")?,
+                duration_ms: row.try_get("duration_ms")?,
+                status: row.try_get("status")?,
+                error: row.try_get("error")?,
+            })
+        })
+        .collect()
+}
+
+async fn log(tx: &mut Tx, attempt: &Attempt) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO attempt (delivery, at_ms, duration_ms, status, error) VALUES (?, ?, ?, ?, ?)",
+    )
+    .bind(attempt.delivery.as_str())
+    .bind(attempt.at_ms)
+    .bind(attempt.duration_ms)
+    .bind(attempt.status)
+    .bind(attempt.error.as_deref())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+async fn in_use(tx: &mut Tx, endpoint: &EndpointId) -> Result<bool, sqlx::Error> {
+    let in_use: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM endpoint WHERE id = ? AND disabled_reason IS NULL",
+    )
+    .bind(endpoint.as_str())
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(in_use > 0)
+}
+
+fn head_of(row: &SqliteRow) -> Result<Head, sqlx::Error> {
+    Ok(Head {
+        id: parsed(row, "id")?,
+        camera: parsed(row, "camera")?,
+        event_seq: row.try_get("event_seq")?,
+        created_at_ms: row.try_get("created_at_ms")?,
+        attempts: row.try_get("attempts")?,
+        first_attempt_at_ms: row.try_get("first_attempt_at_ms")?,
+        next_at_ms: row.try_get("next_at_ms")?,
+    })
+}
+
+fn record_of(row: &SqliteRow) -> Result<DeliveryRecord, sqlx::Error> {
+    Ok(DeliveryRecord {
+        id: parsed(row, "id")?,
+        endpoint: parsed(row, "endpoint")?,
+        alarm: parsed(row, "alarm")?,
+        event_seq: row.try_get("event_seq")?,
+        event: word(row, "kind")?,
+        state: word(row, "state")?,
+        attempts: row.try_get("attempts")?,
+        created_at_ms: row.try_get("created_at_ms")?,
+        next_at_ms: row.try_get("next_at_ms")?,
+        settled_at_ms: row.try_get("settled_at_ms")?,
+        last_error: row.try_get("last_error")?,
+        log: Vec::new(),
+    })
+}
+
+fn count(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}

@@ -1,0 +1,185 @@
+//! Opens the store: the data directory and its lock, the connections, the tables.
+//!
+//! It must never open a file that a newer Plumb wrote, nor one that another process writes.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use tokio::sync::watch;
+
+use super::error::Fault;
+use super::{Durability, Inner, Route, Store, StoreError};
+use crate::clock::Clock;
+
+/// The database's file name in the data directory.
+const DATABASE: &str = "plumb.sqlite";
+/// The file whose lock keeps a second service out.
+const LOCK: &str = "plumb.lock";
+
+/// Reading connections: the API's requests share them and take turns beyond that.
+const READERS_MAX: u32 = 4;
+/// Waits for a turn at a connection no longer than this. A commit takes milliseconds, so this is
+/// only reached when the disk has stopped answering.
+const TURN_MAX: Duration = Duration::from_secs(10);
+/// Waits this long for a lock that a foreign program (a backup, a shell) holds. Short: the alarm
+/// goes out without the disk after it.
+const FOREIGN_LOCK_MAX: Duration = Duration::from_secs(2);
+/// The log file is cut back to this size at a checkpoint.
+const LOG_SIZE_BYTES_MAX: u32 = 64 << 20;
+/// The volatile store's bound: pages of 4096 bytes, so 64 MiB, thousands of alarms.
+const VOLATILE_PAGES_MAX: u32 = 16_384;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
+
+impl Store {
+    /// Opens the store in `data_dir`, making both where there are none. `routes` are the endpoints
+    /// of the configuration: deliveries to others are cancelled.
+    ///
+    /// Fails when another Plumb has it open, when the folder or the file cannot be written, or
+    /// when the file is damaged or from a newer version; the error says which and what to do.
+    pub async fn open(
+        data_dir: &Path,
+        routes: Vec<Route>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StoreError> {
+        let unwritable = |source| StoreError::Unwritable {
+            path: data_dir.to_owned(),
+            source,
+        };
+        std::fs::create_dir_all(data_dir).map_err(unwritable)?;
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(data_dir.join(LOCK))
+            .map_err(unwritable)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::InUse {
+                    path: data_dir.to_owned(),
+                });
+            }
+            Err(TryLockError::Error(source)) => return Err(unwritable(source)),
+        }
+        let path = data_dir.join(DATABASE);
+        let shared = options(SqliteConnectOptions::new().filename(&path));
+        let writing = shared
+            .clone()
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .pragma("journal_size_limit", LOG_SIZE_BYTES_MAX.to_string());
+        let writer = connect(writing, 1)
+            .await
+            .map_err(|source| StoreError::of_sql(&path, source))?;
+        migrate(&writer, &path).await?;
+        let readers = connect(shared.read_only(true), READERS_MAX)
+            .await
+            .map_err(|source| StoreError::of_sql(&path, source))?;
+        let pools = Pools { writer, readers };
+        Self::start(pools, path, Durability::Disk, routes, clock, Some(lock)).await
+    }
+
+    /// Opens an empty store in memory, for the time in which the disk takes nothing. What it
+    /// holds is bounded (64 MiB) and lost with the process.
+    pub async fn open_volatile(
+        routes: Vec<Route>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StoreError> {
+        let path = PathBuf::from("the store in memory");
+        let memory = options(SqliteConnectOptions::new().in_memory(true))
+            .pragma("max_page_count", VOLATILE_PAGES_MAX.to_string());
+        // One connection IS the database: reads and writes take turns at it.
+        let writer = connect(memory, 1)
+            .await
+            .map_err(|source| StoreError::of_sql(&path, source))?;
+        migrate(&writer, &path).await?;
+        let pools = Pools {
+            readers: writer.clone(),
+            writer,
+        };
+        Self::start(pools, path, Durability::Volatile, routes, clock, None).await
+    }
+
+    async fn start(
+        pools: Pools,
+        path: PathBuf,
+        durability: Durability,
+        routes: Vec<Route>,
+        clock: Arc<dyn Clock>,
+        lock: Option<File>,
+    ) -> Result<Self, StoreError> {
+        let store = Self(Arc::new(Inner {
+            path,
+            durability,
+            writer: pools.writer,
+            readers: pools.readers,
+            routes,
+            clock,
+            newest: watch::Sender::new(0),
+            outbox: watch::Sender::new(0),
+            _lock: lock,
+        }));
+        let newest = sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM event")
+            .fetch_one(&store.0.readers)
+            .await
+            .map_err(Fault::from);
+        store.0.newest.send_replace(store.named(newest)?);
+        let synced = store.sync_endpoints().await;
+        store.named(synced)?;
+        Ok(store)
+    }
+}
+
+struct Pools {
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+fn options(to: SqliteConnectOptions) -> SqliteConnectOptions {
+    to.foreign_keys(true)
+        .busy_timeout(FOREIGN_LOCK_MAX)
+        // A sort must not need room on a full disk.
+        .pragma("temp_store", "MEMORY")
+        // So that a row that REPLACE removes meets the triggers too.
+        .pragma("recursive_triggers", "ON")
+}
+
+async fn connect(to: SqliteConnectOptions, connections: u32) -> Result<SqlitePool, sqlx::Error> {
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(TURN_MAX)
+        // Connections live as long as the store: in memory they are the store.
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .connect_with(to)
+        .await
+}
+
+async fn migrate(writer: &SqlitePool, path: &Path) -> Result<(), StoreError> {
+    let known = MIGRATIONS
+        .iter()
+        .map(|migration| migration.version)
+        .max()
+        .unwrap_or(0);
+    MIGRATIONS.run(writer).await.map_err(|error| {
+        let path = path.to_owned();
+        match error {
+            MigrateError::VersionMissing(found) if found > known => {
+                StoreError::Newer { path, found, known }
+            }
+            MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => {
+                StoreError::of_sql(&path, source)
+            }
+            source => StoreError::Migrate { path, source },
+        }
+    })
+}
