@@ -42,6 +42,10 @@ pub struct CameraHealth {
     /// RTP packets that never arrived.
     pub packets_lost: u64,
     pub reconnects: u64,
+    /// The camera's clock less ours, milliseconds, by its newest RTCP sender report.
+    pub clock_offset_ms: Option<i64>,
+    /// How fast that offset grows, millionths (100 is 8.6 s a day).
+    pub clock_drift_ppm: Option<f64>,
     /// Failures by cause: `connect_timeout`, `stalled`, `unauthorized`, `refused`, `protocol`, …
     pub failures: BTreeMap<String, u64>,
     /// Wall time of the newest frame, Unix milliseconds.

@@ -1,5 +1,7 @@
 //! One binary for all integration tests: real parts, one module an area.
 
-mod models;
+mod cameras;
 
+mod models;
+mod rtsp;
 mod tidy;
