@@ -1,0 +1,254 @@
+//! The snapshot: the deciding frame in colour, the object boxed, and enlarged where it is small.
+//!
+//! Nothing is drawn over the object itself, and no pixel of the frame is cut away.
+
+use image::codecs::jpeg::JpegEncoder;
+use image::imageops::{self, FilterType};
+use image::{ExtendedColorType, ImageResult, Rgb, RgbImage};
+
+use super::ink::{self, AMBER, Pen, WHITE};
+use crate::decode::Frame;
+use crate::geometry::{BoxPx, Point};
+
+/// JPEG quality of evidence: edges of 10-px objects survive, a 1080p picture stays under 1 MB.
+const JPEG_QUALITY: u8 = 90;
+
+/// Objects smaller than this share of the picture's height are enlarged in a corner.
+const SMALL_SHARE: f64 = 0.12;
+
+/// Returns the picture as JPEG.
+pub fn jpeg(picture: &RgbImage) -> ImageResult<Vec<u8>> {
+    let mut bytes = Vec::new();
+    JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY).encode(
+        picture.as_raw(),
+        picture.width(),
+        picture.height(),
+        ExtendedColorType::Rgb8,
+    )?;
+    Ok(bytes)
+}
+
+/// Returns the frame in colour. Y'CbCr of limited range, BT.709 from 720 rows on and BT.601 below,
+/// which is what cameras send where they do not say otherwise (ITU-R BT.709-6, BT.601-7).
+pub fn colour(frame: &Frame) -> RgbImage {
+    let pixel_of = pixel_of(frame);
+    RgbImage::from_fn(frame.width_px(), frame.height_px(), |x, y| {
+        Rgb(pixel_of(x as usize, y as usize))
+    })
+}
+
+/// Returns a way to read single pixels of a frame in colour, without converting all of it.
+pub(super) fn pixel_of(frame: &Frame) -> impl Fn(usize, usize) -> [u8; 3] + '_ {
+    let luma = frame.luma();
+    let (blue, red) = frame.chroma();
+    let matrix = if frame.height_px() >= 720 {
+        BT709
+    } else {
+        BT601
+    };
+    move |x, y| {
+        let (blue, red) = (blue.row(y / 2)[x / 2], red.row(y / 2)[x / 2]);
+        matrix.rgb(luma.row(y)[x], blue, red)
+    }
+}
+
+/// Shares of the chroma planes in red, green and blue, in 1/65536.
+struct Matrix {
+    red: i32,
+    green_blue: i32,
+    green_red: i32,
+    blue: i32,
+}
+
+/// Luma of limited range: 219 steps become 255.
+const LUMA: i32 = 76_309;
+
+const BT601: Matrix = Matrix {
+    red: 104_597,
+    green_blue: -25_675,
+    green_red: -53_279,
+    blue: 132_201,
+};
+
+const BT709: Matrix = Matrix {
+    red: 117_489,
+    green_blue: -13_975,
+    green_red: -34_925,
+    blue: 138_438,
+};
+
+impl Matrix {
+    fn rgb(&self, luma: u8, blue: u8, red: u8) -> [u8; 3] {
+        let luma = (i32::from(luma) - 16) * LUMA;
+        let (blue, red) = (i32::from(blue) - 128, i32::from(red) - 128);
+        let byte = |value: i32| u8::try_from(((value + 32_768) >> 16).clamp(0, 255)).unwrap_or(0);
+        [
+            byte(luma + self.red * red),
+            byte(luma + self.green_blue * blue + self.green_red * red),
+            byte(luma + self.blue * blue),
+        ]
+    }
+}
+
+/// Returns the frame with a frame around the object, the object enlarged if it is small, and the
+/// caption on a bar below.
+pub fn snapshot(frame: &Frame, object: Option<&BoxPx>, caption: &str) -> RgbImage {
+    let mut picture = colour(frame);
+    let unit = unit_px(&picture);
+    if let Some(object) = object {
+        let plain = picture.clone();
+        let pen = Pen {
+            colour: AMBER,
+            width_px: 2.0 * unit,
+            cover: 1.0,
+        };
+        let room = (object.width_px.min(object.height_px) * 0.2).max(6.0 * unit);
+        ink::corners(&mut picture, grown(object, room), pen);
+        if object.width_px.max(object.height_px) < SMALL_SHARE * f64::from(picture.height()) {
+            inset(&mut picture, &plain, object, pen);
+        }
+    }
+    with_caption(&picture, caption)
+}
+
+/// Returns the picture with a bar below it that carries `caption`, one line of it per line.
+pub fn with_caption(picture: &RgbImage, caption: &str) -> RgbImage {
+    let unit = unit_px(picture);
+    let widest = caption
+        .lines()
+        .map(|line| ink::words_size(line, 100.0).0)
+        .fold(1.0, f64::max);
+    // Letters of 26 px at 1080p, smaller where a line would not fit.
+    let room = f64::from(picture.width()) - 32.0 * unit;
+    let letters = (26.0 * unit).min(100.0 * room / widest).max(6.0);
+    let lines = u32::try_from(caption.lines().count()).unwrap_or(1);
+    let step = letters * 1.45;
+    let bar = u32::try_from(ink::whole(step * f64::from(lines) + letters * 0.6)).unwrap_or(0);
+    let mut whole = RgbImage::new(picture.width(), picture.height() + bar);
+    imageops::replace(&mut whole, picture, 0, 0);
+    for (index, line) in caption.lines().enumerate() {
+        let top = f64::from(picture.height()) + letters * 0.4 + step * index as f64;
+        ink::words(
+            &mut whole,
+            Point::new(16.0 * unit, top),
+            line,
+            letters,
+            WHITE,
+        );
+    }
+    whole
+}
+
+/// Returns how many pixels one pixel of a 1080p design is on this picture; at least a third.
+pub(super) fn unit_px(picture: &RgbImage) -> f64 {
+    (f64::from(picture.width().min(picture.height())) / 1080.0).max(1.0 / 3.0)
+}
+
+/// Returns the box `[left, top, right, bottom]`, `room` wider on each side.
+pub(super) fn grown(area: &BoxPx, room: f64) -> [f64; 4] {
+    [
+        area.left() - room,
+        area.top() - room,
+        area.right() + room,
+        area.bottom() + room,
+    ]
+}
+
+/// Puts the object, enlarged, into the upper corner farther from it, with a line that joins them.
+fn inset(picture: &mut RgbImage, plain: &RgbImage, object: &BoxPx, pen: Pen) {
+    let size = f64::from(picture.width().min(picture.height())) * 0.28;
+    let seen = (object.width_px.max(object.height_px) * 2.0).max(24.0);
+    let Some(enlarged) = enlarge(plain, object.centre(), seen, size) else {
+        return;
+    };
+    let margin = 12.0 * pen.width_px / 2.0;
+    let left = if object.x_px > f64::from(picture.width()) / 2.0 {
+        margin
+    } else {
+        f64::from(picture.width()) - margin - size
+    };
+    let area = [left, margin, left + size, margin + size];
+    let near_x = if left > object.x_px {
+        left
+    } else {
+        left + size
+    };
+    let joint = Point::new(near_x, margin + size / 2.0);
+    let faint = Pen { cover: 0.6, ..pen };
+    let toward = if left > object.x_px {
+        object.right() + pen.width_px * 4.0
+    } else {
+        object.left() - pen.width_px * 4.0
+    };
+    ink::line(picture, joint, Point::new(toward, object.y_px), faint);
+    imageops::replace(
+        picture,
+        &enlarged,
+        i64::from(ink::whole(area[0])),
+        i64::from(ink::whole(area[1])),
+    );
+    ink::outline(picture, area, pen);
+}
+
+/// Returns the square of `seen_px` around `centre`, shifted to lie inside, as a square of `size_px`.
+pub(super) fn enlarge(
+    picture: &RgbImage,
+    centre: Point,
+    seen_px: f64,
+    size_px: f64,
+) -> Option<RgbImage> {
+    let most = f64::from(picture.width().min(picture.height()));
+    let seen_px = seen_px.min(most);
+    let place = |middle: f64, room: u32| {
+        let last = (f64::from(room) - seen_px).max(0.0);
+        u32::try_from(ink::whole((middle - seen_px / 2.0).clamp(0.0, last))).ok()
+    };
+    let (left, top) = (
+        place(centre.x, picture.width())?,
+        place(centre.y, picture.height())?,
+    );
+    let seen = u32::try_from(ink::whole(seen_px)).ok()?;
+    let size = u32::try_from(ink::whole(size_px)).ok()?;
+    if seen == 0 || size == 0 {
+        return None;
+    }
+    let part = imageops::crop_imm(picture, left, top, seen, seen).to_image();
+    Some(imageops::resize(&part, size, size, FilterType::CatmullRom))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::StreamTime;
+
+    #[test]
+    fn limited_range_grey_spans_black_to_white() {
+        for matrix in [BT601, BT709] {
+            assert_eq!(matrix.rgb(16, 128, 128), [0, 0, 0]);
+            assert_eq!(matrix.rgb(235, 128, 128), [255, 255, 255]);
+        }
+        // 100 % red of BT.709: Y 63, Cb 102, Cr 240.
+        let [red, green, blue] = BT709.rgb(63, 102, 240);
+        assert!(red > 250 && green < 5 && blue < 5);
+    }
+
+    #[test]
+    fn a_snapshot_keeps_the_frame_and_adds_a_caption() {
+        let frame = Frame::from_luma(StreamTime::ZERO, 640, 361, vec![100; 640 * 361]);
+        let object = BoxPx::from_corners(300.0, 100.0, 310.0, 112.0);
+        let picture = snapshot(&frame, Some(&object), "camera one\nfalling object");
+        assert_eq!(picture.width(), 640);
+        assert!(picture.height() > 361);
+        assert_eq!(
+            picture.get_pixel(305, 106),
+            colour(&frame).get_pixel(305, 106)
+        );
+    }
+
+    #[test]
+    fn a_one_pixel_picture_gets_a_snapshot() {
+        let frame = Frame::from_luma(StreamTime::ZERO, 1, 1, vec![100]);
+        let object = BoxPx::from_corners(0.0, 0.0, 1.0, 1.0);
+        assert_eq!(snapshot(&frame, Some(&object), "x").width(), 1);
+    }
+}
