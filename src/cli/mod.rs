@@ -3,6 +3,7 @@
 
 pub mod detect;
 pub mod replay;
+pub mod verify;
 
 mod output;
 
@@ -29,6 +30,8 @@ enum Command {
     Replay(replay::Args),
     /// Look at pictures with the e-bike detector.
     Detect(detect::Args),
+    /// Check an alarm's evidence against its manifest, offline.
+    Verify(verify::Args),
 }
 
 /// Parses the command line, runs the command, prints its error, returns its exit code.
@@ -38,6 +41,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Replay(args) => replay::run(&args),
         Command::Detect(args) => detect::run(&args),
+        Command::Verify(args) => verify::run(&args),
     };
     result.unwrap_or_else(|error| output::report(&error))
 }

@@ -94,9 +94,13 @@ fn select(packets: &[Packet], from: StreamTime, to: StreamTime) -> Vec<&Packet> 
         return Vec::new();
     };
     let first_at = packets[start].at;
-    packets[start..]
+    // Up to the last one to be shown, in decoding order: a picture beyond the end stays where one
+    // before the end is predicted from it.
+    let end = packets.iter().rposition(|packet| packet.at <= to);
+    let end = end.map_or(start, |end| end.max(start));
+    packets[start..=end]
         .iter()
-        .filter(|packet| (first_at..=to).contains(&packet.at) || packet.at == first_at)
+        .filter(|packet| packet.at >= first_at)
         .collect()
 }
 
@@ -289,6 +293,11 @@ mod tests {
         ];
         let chosen = select(&packets, StreamTime::ZERO, StreamTime::from_micros(180_000));
         assert_eq!(times_ms(&chosen), [100, 180, 140]);
+        // The picture at 180 ms is needed for the one at 140 ms, though beyond the end.
+        let chosen = select(&packets, StreamTime::ZERO, StreamTime::from_micros(150_000));
+        assert_eq!(times_ms(&chosen), [100, 180, 140]);
+        let chosen = select(&packets, StreamTime::ZERO, StreamTime::from_micros(120_000));
+        assert_eq!(times_ms(&chosen), [100]);
     }
 
     #[test]

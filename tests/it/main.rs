@@ -1,6 +1,8 @@
 //! One binary for all integration tests: real parts, one module an area.
 
 mod cameras;
+mod evidence;
+mod models;
 
 mod models;
 mod rtsp;

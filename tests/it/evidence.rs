@@ -1,0 +1,418 @@
+//! Evidence on real recordings: clips that browsers play, pictures, manifests, failing disks.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use plumb::alarm::{Alarm, AlarmKind, Origin, TrackPoint};
+use plumb::clock::StreamTime;
+use plumb::decode::{Decoder, Frame};
+use plumb::evidence::manifest::{self, Finding, State};
+use plumb::evidence::{Collector, Evidence, EvidenceContext, EvidenceError, EvidenceJob, Raised};
+use plumb::geometry::BoxPx;
+use plumb::id::{AlarmId, CameraId};
+use plumb::source::file::Recording;
+use plumb::source::{Codec, Framing, Packet, StreamInfo};
+
+const RAISED_S: f64 = 13.0;
+
+/// Makes a recording of `seconds` with FFmpeg's own encoder; a key picture every two seconds.
+fn record(folder: &Path, name: &str, seconds: u32, encoder: &[&str]) -> PathBuf {
+    let path = folder.join(name);
+    let source = format!("testsrc2=size=160x120:rate=25:duration={seconds}");
+    let status = Command::new("ffmpeg")
+        .args(["-v", "error", "-y", "-f", "lavfi", "-i", &source])
+        .args(["-pix_fmt", "yuv420p", "-g", "50"])
+        .args(encoder)
+        .arg(&path)
+        .status()
+        .expect("ffmpeg is installed, as the Makefile does");
+    assert!(status.success(), "ffmpeg could not make {name}");
+    path
+}
+
+const H264_B: &[&str] = &["-c:v", "libx264", "-preset", "ultrafast", "-bf", "2"];
+const H265: &[&str] = &[
+    "-c:v",
+    "libx265",
+    "-preset",
+    "ultrafast",
+    "-x265-params",
+    "log-level=error:keyint=50",
+];
+
+struct Stream {
+    info: Arc<StreamInfo>,
+    packets: Vec<Packet>,
+}
+
+fn read(path: &Path) -> Stream {
+    let mut recording = Recording::open(path).expect("a recording");
+    let mut packets = Vec::new();
+    while let Some(packet) = recording.next_packet().expect("whole") {
+        packets.push(packet);
+    }
+    Stream {
+        info: Arc::clone(recording.info()),
+        packets,
+    }
+}
+
+fn frames(stream: &Stream) -> Vec<Frame> {
+    let mut decoder = Decoder::open(&stream.info).expect("a decoder");
+    let mut frames = Vec::new();
+    for packet in &stream.packets {
+        decoder.push(packet, |frame| frames.push(frame));
+    }
+    decoder.finish(|frame| frames.push(frame));
+    frames
+}
+
+fn context() -> Arc<EvidenceContext> {
+    Arc::new(EvidenceContext {
+        camera: CameraId::parse("facade-3").expect("an id"),
+        site: None,
+        models: Vec::new(),
+        scene_sha256: None,
+        facade: None,
+    })
+}
+
+fn fall(raised_s: f64) -> Alarm {
+    let track = (0..10)
+        .map(|n| {
+            let at_s = raised_s - 0.36 + 0.04 * f64::from(n);
+            let y_px = 20.0 + 2.0 * f64::from(n * n);
+            TrackPoint {
+                at: StreamTime::from_secs_f64(at_s),
+                area: BoxPx::from_corners(60.0, y_px / 2.0, 66.0, y_px / 2.0 + 6.0),
+            }
+        })
+        .collect();
+    Alarm {
+        kind: AlarmKind::FallingObject,
+        started_at: StreamTime::from_secs_f64(raised_s - 0.36),
+        raised_at: StreamTime::from_secs_f64(raised_s),
+        ended_at: None,
+        score: 0.93,
+        track,
+        origin: Some(Origin {
+            x_px: 105.0,
+            y_px: 25.0,
+            floor: None,
+            floor_min: None,
+            floor_max: None,
+        }),
+    }
+}
+
+fn wall() -> Timestamp {
+    "2026-03-04T23:59:59Z".parse().expect("a time")
+}
+
+/// Runs the stream through a collector with one fall raised at `RAISED_S`, and returns all jobs.
+fn collect(stream: &Stream) -> Vec<EvidenceJob> {
+    let mut collector = Collector::new(context());
+    let mut jobs = Vec::new();
+    collector.start(Arc::clone(&stream.info), &mut jobs);
+    let all_frames = frames(stream);
+    let mut alarm = fall(RAISED_S);
+    let id = AlarmId::new(wall());
+    let now = |packet: &Packet| Duration::from_micros(packet.at.as_micros().unsigned_abs());
+    let mut before = Vec::new();
+    let mut state = 0;
+    for packet in &stream.packets {
+        collector.packet(packet, now(packet), &mut jobs);
+        before.push(packet.clone());
+        if state == 0 && packet.at >= alarm.raised_at {
+            let at = |frame: &&Frame| (RAISED_S - 0.4..=RAISED_S).contains(&frame.at.as_secs_f64());
+            let shown: Vec<Frame> = all_frames.iter().filter(at).cloned().collect();
+            let raised = Raised {
+                id,
+                raised_at: wall(),
+                alarm: &alarm,
+                frames: &shown,
+                pre_roll: before.clone(),
+            };
+            jobs.push(collector.raised(raised).expect("room"));
+            state = 1;
+        } else if state == 1 && packet.at.as_secs_f64() > RAISED_S + 1.0 {
+            alarm.ended_at = Some(StreamTime::from_secs_f64(RAISED_S + 1.0));
+            jobs.extend(collector.ended(id, &alarm, &[]));
+            state = 2;
+        }
+    }
+    collector.finish("the stream ended", &mut jobs);
+    jobs
+}
+
+fn write_all(jobs: &[EvidenceJob], root: &Path) -> Evidence {
+    jobs.iter()
+        .map(|job| job.write(root).expect("a writable folder"))
+        .last()
+        .expect("at least one job")
+}
+
+fn boxes(mp4: &[u8]) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut rest = mp4;
+    while rest.len() >= 8 {
+        let size = u32::from_be_bytes(rest[..4].try_into().expect("four bytes")) as usize;
+        names.push(String::from_utf8_lossy(&rest[4..8]).into_owned());
+        rest = rest.get(size.max(8)..).unwrap_or_default();
+    }
+    names
+}
+
+fn has(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+fn names(evidence: &Evidence) -> Vec<&str> {
+    evidence.files.iter().map(|f| f.name.as_str()).collect()
+}
+
+/// Asserts that the clip is ten seconds on each side and decodes from its very first picture.
+fn assert_whole_clip(clip: &Path, codec: Codec, tag: &[u8]) {
+    let bytes = fs::read(clip).expect("the clip");
+    let order = boxes(&bytes);
+    let place = |name: &str| order.iter().position(|known| known == name);
+    assert!(place("moov") < place("mdat"), "not faststart: {order:?}");
+    assert!(has(&bytes, tag), "not tagged {tag:?}");
+    let stream = read(clip);
+    assert_eq!(stream.info.codec, codec);
+    assert_eq!(stream.info.framing, Framing::LengthPrefixed);
+    assert!(stream.packets[0].key && stream.packets[0].at == StreamTime::ZERO);
+    let last = stream.packets.iter().map(|p| p.at).max().expect("packets");
+    // From the key picture at 2 s (raised at 13 s, minus 10 s, a key every 2 s) to 23 s.
+    assert!((last.as_secs_f64() - 21.0).abs() < 0.1, "ends at {last}");
+    let frames = frames(&stream);
+    assert_eq!(frames.len(), stream.packets.len());
+    assert!(frames.iter().all(|frame| !frame.damaged));
+}
+
+#[test]
+fn keeps_a_fall_as_clip_pictures_and_manifest() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let stream = read(&record(folder.path(), "b.mp4", 30, H264_B));
+    assert!(
+        stream.packets.iter().any(|p| p.at != p.decode_at),
+        "the recording must have B-frames to be a test"
+    );
+    let root = folder.path().join("evidence");
+    let jobs = collect(&stream);
+    assert_eq!(
+        jobs.iter().map(EvidenceJob::seals).collect::<Vec<_>>(),
+        [false, false, true]
+    );
+    let early = jobs[0].write(&root).expect("pictures");
+    assert_eq!(names(&early), ["snapshot.jpg", "strobe.jpg"]);
+    let evidence = write_all(&jobs, &root);
+    assert!(
+        evidence.sealed && evidence.missing.is_empty(),
+        "{evidence:?}"
+    );
+    assert_eq!(
+        names(&evidence),
+        ["clip.mp4", "snapshot.jpg", "strobe.jpg", "manifest.json"]
+    );
+    assert!(evidence.folder.starts_with("2026-03-04"));
+    let bundle = root.join(&evidence.folder);
+    assert_whole_clip(&bundle.join("clip.mp4"), Codec::H264, b"avc1");
+    let report = manifest::verify(&bundle).expect("a manifest");
+    assert!(report.all_match(), "{:?}", report.findings);
+    let clip = report.manifest.clip.expect("a clip");
+    assert_eq!((clip.starts_at_s, clip.cut), (2.0, None));
+    assert_eq!(report.manifest.alarm.ended_at_s, Some(RAISED_S + 1.0));
+    assert_eq!(report.manifest.alarm.track, fall(RAISED_S).track);
+}
+
+#[test]
+fn h265_clips_are_tagged_for_browsers() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let stream = read(&record(folder.path(), "h265.mp4", 30, H265));
+    let evidence = write_all(&collect(&stream), folder.path());
+    let clip = folder.path().join(&evidence.folder).join("clip.mp4");
+    assert_whole_clip(&clip, Codec::H265, b"hvc1");
+}
+
+#[test]
+fn annex_b_streams_become_clips_even_without_parameters_up_front() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, encoder, tag) in [("raw.ts", H264_B, b"avc1"), ("raw5.ts", H265, b"hvc1")] {
+        let mut stream = read(&record(folder.path(), name, 30, encoder));
+        assert_eq!(stream.info.framing, Framing::AnnexB);
+        Arc::make_mut(&mut stream.info).extra_data = bytes::Bytes::new();
+        let evidence = write_all(&collect(&stream), folder.path());
+        let clip = folder.path().join(&evidence.folder).join("clip.mp4");
+        assert_whole_clip(&clip, stream.info.codec, tag);
+    }
+}
+
+#[test]
+fn jobs_may_run_in_any_order_and_nothing_changes_after_sealing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let stream = read(&record(folder.path(), "a.mp4", 30, H264_B));
+    let jobs = collect(&stream);
+    let sealed = jobs[2].write(folder.path()).expect("all at once");
+    assert_eq!(names(&sealed).len(), 4);
+    let bundle = folder.path().join(&sealed.folder);
+    assert_eq!(jobs[0].write(folder.path()).expect("nothing to do"), sealed);
+    assert_eq!(jobs[1].write(folder.path()).expect("nothing to do"), sealed);
+    assert!(manifest::verify(&bundle).expect("a manifest").all_match());
+}
+
+#[test]
+fn a_restart_of_the_stream_cuts_the_clip_and_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let stream = read(&record(folder.path(), "short.mp4", 6, H264_B));
+    let mut collector = Collector::new(context());
+    let mut ready = Vec::new();
+    collector.start(Arc::clone(&stream.info), &mut ready);
+    let alarm = fall(3.0);
+    let raised = Raised {
+        id: AlarmId::new(wall()),
+        raised_at: wall(),
+        alarm: &alarm,
+        frames: &[],
+        pre_roll: stream.packets[..76].to_vec(),
+    };
+    let first = collector.raised(raised).expect("room");
+    for packet in &stream.packets[76..100] {
+        collector.packet(packet, Duration::from_secs(4), &mut ready);
+    }
+    collector.start(Arc::clone(&stream.info), &mut ready);
+    // Packets of the new timeline no longer belong to it.
+    collector.packet(&stream.packets[0], Duration::from_secs(5), &mut ready);
+    assert_eq!(ready.len(), 1);
+    first
+        .write(folder.path())
+        .expect("no picture, but a folder");
+    let evidence = ready[0].write(folder.path()).expect("a manifest");
+    let missing: Vec<&str> = evidence.missing.iter().map(|m| m.name.as_str()).collect();
+    assert_eq!(missing, ["snapshot.jpg", "strobe.jpg"]);
+    let report = manifest::verify(&folder.path().join(&evidence.folder)).expect("a manifest");
+    let clip = report.manifest.clip.expect("a clip");
+    assert_eq!(clip.pictures, 100);
+    let cut = clip.cut.expect("a reason");
+    assert!(
+        cut.contains("3.0 s before") && cut.contains("began anew"),
+        "{cut}"
+    );
+}
+
+#[test]
+fn closes_when_the_camera_falls_silent() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let stream = read(&record(folder.path(), "short.mp4", 6, H264_B));
+    let mut collector = Collector::new(context());
+    let mut ready = Vec::new();
+    collector.start(Arc::clone(&stream.info), &mut ready);
+    let alarm = fall(5.0);
+    let raised = Raised {
+        id: AlarmId::new(wall()),
+        raised_at: wall(),
+        alarm: &alarm,
+        frames: &[],
+        pre_roll: stream.packets.clone(),
+    };
+    collector.raised(raised).expect("room");
+    for second in 100..110 {
+        collector.tick(Duration::from_secs(second), &mut ready);
+        assert!(ready.is_empty(), "closed after {} s", second - 100);
+    }
+    collector.tick(Duration::from_secs(110), &mut ready);
+    assert_eq!(ready.len(), 1);
+}
+
+#[test]
+fn the_ninth_open_alarm_of_a_camera_gets_no_evidence_and_the_reason() {
+    let mut collector = Collector::new(context());
+    let alarm = fall(5.0);
+    for n in 0..9_u8 {
+        let raised = Raised {
+            id: AlarmId::new(wall()),
+            raised_at: wall(),
+            alarm: &alarm,
+            frames: &[],
+            pre_roll: Vec::new(),
+        };
+        let refused = matches!(
+            collector.raised(raised),
+            Err(EvidenceError::TooMany { open: 8, .. })
+        );
+        assert_eq!(refused, n == 8);
+    }
+}
+
+#[test]
+fn a_disk_that_cannot_be_written_is_named_and_nothing_else_breaks() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let stream = read(&record(folder.path(), "a.mp4", 30, H264_B));
+    let jobs = collect(&stream);
+    // A file where the evidence folder should be: fails also for root, unlike permissions.
+    let blocked = folder.path().join("blocked");
+    fs::write(&blocked, "not a folder").expect("written");
+    let error = jobs[0].write(&blocked).expect_err("no folder can be made");
+    assert!(error.to_string().contains("blocked/2026-03-04"), "{error}");
+    // The pictures were not lost on the failure: with the disk back, they are written.
+    let evidence = jobs[2].write(folder.path()).expect("a good disk");
+    assert_eq!(evidence.files.len(), 4);
+}
+
+#[test]
+fn a_full_disk_leaves_no_half_clip_behind() {
+    let stream = {
+        let folder = tempfile::tempdir().expect("a folder");
+        read(&record(folder.path(), "a.mp4", 30, H264_B))
+    };
+    // /dev/full answers each write with "no space left"; the clip's temporary name leads there.
+    let folder = tempfile::tempdir().expect("a folder");
+    std::os::unix::fs::symlink("/dev/full", folder.path().join("clip.mp4.part")).expect("a link");
+    let path = folder.path().join("clip.mp4");
+    let error = plumb::evidence::clip::write(
+        &path,
+        &stream.info,
+        &stream.packets,
+        StreamTime::ZERO,
+        StreamTime::from_secs_f64(20.0),
+    )
+    .expect_err("the disk is full");
+    assert!(error.to_string().contains("clip.mp4"), "{error}");
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0);
+}
+
+#[test]
+fn verify_names_each_altered_missing_and_extra_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let stream = read(&record(folder.path(), "a.mp4", 30, H264_B));
+    let evidence = write_all(&collect(&stream), folder.path());
+    let bundle = folder.path().join(&evidence.folder);
+    let mut clip = fs::read(bundle.join("clip.mp4")).expect("a clip");
+    let middle = clip.len() / 2;
+    clip[middle] ^= 1;
+    fs::write(bundle.join("clip.mp4"), clip).expect("written");
+    fs::remove_file(bundle.join("strobe.jpg")).expect("removed");
+    fs::write(bundle.join("note.txt"), "hello").expect("written");
+    let text = fs::read_to_string(bundle.join("manifest.json")).expect("a manifest");
+    fs::write(bundle.join("manifest.json"), text.replace("0.93", "0.99")).expect("written");
+    let found = |name: &str, state| Finding {
+        name: name.to_owned(),
+        state,
+    };
+    let report = manifest::verify(&bundle).expect("a manifest");
+    assert!(!report.all_match());
+    assert_eq!(
+        report.findings,
+        [
+            found("manifest.json", State::Altered),
+            found("clip.mp4", State::Altered),
+            found("snapshot.jpg", State::Ok),
+            found("strobe.jpg", State::Missing),
+            found("note.txt", State::Extra),
+        ]
+    );
+}
