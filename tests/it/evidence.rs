@@ -150,10 +150,11 @@ fn collect(stream: &Stream) -> Vec<EvidenceJob> {
 }
 
 fn write_all(jobs: &[EvidenceJob], root: &Path) -> Evidence {
-    jobs.iter()
-        .map(|job| job.write(root).expect("a writable folder"))
-        .last()
-        .expect("at least one job")
+    let mut newest = None;
+    for job in jobs {
+        newest = Some(job.write(root).expect("a writable folder"));
+    }
+    newest.expect("at least one job")
 }
 
 fn boxes(mp4: &[u8]) -> Vec<String> {
