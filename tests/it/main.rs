@@ -3,7 +3,5 @@
 mod cameras;
 mod evidence;
 mod models;
-
-mod models;
 mod rtsp;
 mod tidy;
