@@ -1,0 +1,182 @@
+"""Pictures and labels for the e-bike detector: the rendered ones and the real sets, and what is done to them on the way in.
+
+A set says which classes it labels; for the others its pictures teach nothing (they are neither positives nor negatives).
+Real pictures are read where they lie and are never copied into the project.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ebike_model import CLASSES
+
+EBIKE, BICYCLE, PERSON, PRAM, WHEELCHAIR, OTHER = range(len(CLASSES))
+# set: (our class for each of its classes, classes of ours for which an unlabelled place means "not there")
+SETS = {
+    "x50998": ([EBIKE], [EBIKE]),
+    "lily": ([EBIKE], [EBIKE]),
+    "etoiles": ([EBIKE, PERSON], [EBIKE]),
+    "gumplyz": ([EBIKE], []),
+    "voc2007": ([PERSON, BICYCLE, EBIKE], [PERSON, BICYCLE, EBIKE, PRAM, WHEELCHAIR]),  # a motorbike in a car must alarm too
+    "wheelchair": ([PERSON, WHEELCHAIR], [EBIKE, WHEELCHAIR]),
+}
+
+
+@dataclass
+class Item:
+    """One picture: boxes [n,5] as class, left, top, right, bottom in relative coordinates; class -1 is ignored."""
+
+    path: Path
+    boxes: np.ndarray
+    known: list[int]
+    source: str
+    part: str  # "train" or "val"
+
+
+def _boxes(path: Path, classes: list[int]) -> np.ndarray:
+    rows = []
+    for line in path.read_text().splitlines():
+        c, x, y, w, h = (float(v) for v in line.split()[:5])
+        rows.append([classes[int(c)] if c >= 0 else -1, x - w / 2, y - h / 2, x + w / 2, y + h / 2])
+    return np.array(rows, np.float32).reshape(-1, 5)
+
+
+def real_items(root: Path) -> list[Item]:
+    """Every labelled picture of the real sets; `part` follows a set's split.txt where it has one, else train."""
+    items = []
+    for name, (classes, known) in SETS.items():
+        folder = root / name
+        if not folder.exists():
+            continue
+        split = dict(line.split() for line in (folder / "split.txt").read_text().splitlines() if line.strip()) if (folder / "split.txt").exists() else {}
+        for image in sorted((folder / "images").glob("*.jpg")):
+            label = folder / "labels" / f"{image.stem}.txt"
+            if label.exists():
+                items.append(Item(image, _boxes(label, classes), known, name, split.get(image.name, "train")))
+    return items
+
+
+def rendered_items(root: Path, held_out: int = 15) -> list[Item]:
+    """The rendered pictures; every held_out-th is kept for validation."""
+    everything = list(range(len(CLASSES)))
+    items = []
+    for label in sorted((root / "labels").glob("*.txt")):
+        part = "val" if int(label.stem) % held_out == 0 else "train"
+        items.append(Item(root / "images" / f"{label.stem}.jpg", _boxes(label, everything), everything, "rendered", part))
+    return items
+
+
+def letterbox(picture: np.ndarray, width: int, height: int) -> tuple[np.ndarray, float, float, float]:
+    """The picture scaled to fit, centred on black; and scale, x offset, y offset."""
+    h, w = picture.shape[:2]
+    scale = min(width / w, height / h)
+    nw, nh = max(1, round(w * scale)), max(1, round(h * scale))
+    out = np.zeros((height, width, 3), np.uint8)
+    x, y = (width - nw) // 2, (height - nh) // 2
+    out[y:y + nh, x:x + nw] = cv2.resize(picture, (nw, nh), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    return out, scale, x, y
+
+
+def augmented(item: Item, width: int, height: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """One training picture [h,w,3] and its boxes [n,5] in pixels, through a random view, random light and a random codec."""
+    picture = cv2.imread(str(item.path))
+    h, w = picture.shape[:2]
+    boxes = item.boxes.copy()
+    boxes[:, 1::2] *= w
+    boxes[:, 2::2] *= h
+    fit = min(width / w, height / h)
+    real = item.source != "rendered"
+    scale = fit * (np.exp(rng.uniform(-0.45, 0.55)) if rng.random() < 0.8 else 1.0)
+    angle = rng.normal(0, 9) if rng.random() < 0.75 else rng.uniform(-180, 180) if rng.random() < 0.35 else 0.0
+    stretch = np.exp(rng.normal(0, 0.12))
+    flip = -1 if rng.random() < 0.5 else 1
+    c, s = np.cos(np.radians(angle)) * scale, np.sin(np.radians(angle)) * scale
+    matrix = np.array([[c, -s], [s, c]]) @ np.diag([flip * stretch, 1 / stretch])
+    focus = np.array([w / 2, h / 2])
+    if len(boxes) and rng.random() < 0.5 and scale > fit:
+        b = boxes[rng.integers(len(boxes)), 1:]
+        focus = 0.5 * focus + 0.5 * np.array([(b[0] + b[2]) / 2, (b[1] + b[3]) / 2])
+    shift = np.array([width, height]) / 2 - matrix @ focus + rng.uniform(-0.12, 0.12, 2) * [width, height]
+    full = np.concatenate([matrix, shift[:, None]], 1)
+    if real and rng.random() < 0.3:
+        picture, boxes = _bent(picture, boxes, rng)
+    if scale < 0.7:
+        picture = cv2.GaussianBlur(picture, (0, 0), 0.35 / scale)
+    out = cv2.warpAffine(picture, full, (width, height), flags=cv2.INTER_LINEAR)
+    return _seen(out, rng), _moved(boxes, full, width, height, abs(angle))
+
+
+def _bent(picture: np.ndarray, boxes: np.ndarray, rng) -> tuple[np.ndarray, np.ndarray]:
+    """Bends a real picture like a wider or narrower lens would; boxes follow by their corners and edge middles."""
+    h, w = picture.shape[:2]
+    k = rng.uniform(-0.18, 0.25)
+    def radius(x, y):
+        return ((x - w / 2) / (w / 2)) ** 2 + ((y - h / 2) / (w / 2)) ** 2
+    x, y = np.meshgrid(np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32))
+    f = (1 + k * radius(x, y)) / (1 + k * 0.5)
+    out = cv2.remap(picture, ((x - w / 2) * f + w / 2).astype(np.float32), ((y - h / 2) * f + h / 2).astype(np.float32), cv2.INTER_LINEAR)
+    moved = boxes.copy()
+    for i, (_, x0, y0, x1, y1) in enumerate(boxes):
+        px, py = np.array([x0, (x0 + x1) / 2, x1, x0, x1, x0, (x0 + x1) / 2, x1]), np.array([y0, y0, y0, (y0 + y1) / 2, (y0 + y1) / 2, y1, y1, y1])
+        tx, ty = px.copy(), py.copy()
+        for _ in range(6):
+            g = (1 + k * radius(tx, ty)) / (1 + k * 0.5)
+            tx, ty = (px - w / 2) / g + w / 2, (py - h / 2) / g + h / 2
+        moved[i, 1:] = [tx.min(), ty.min(), tx.max(), ty.max()]
+    return out, moved
+
+
+def _moved(boxes: np.ndarray, matrix: np.ndarray, width: int, height: int, angle_deg: float) -> np.ndarray:
+    """Boxes after the view: turned by an inscribed ellipse (tighter than the corners), clipped; mostly cut ones are ignored."""
+    out = []
+    for c, x0, y0, x1, y1 in boxes:
+        centre, half = np.array([(x0 + x1) / 2, (y0 + y1) / 2]), np.array([x1 - x0, y1 - y0]) / 2
+        mid = matrix[:, :2] @ centre + matrix[:, 2]
+        a = matrix[:, :2] * half
+        ellipse, corner = np.hypot(a[:, 0], a[:, 1]), np.abs(a).sum(1)
+        reach = corner if angle_deg < 1e-3 else ellipse * 0.6 + corner * 0.4
+        low, high = mid - reach, mid + reach
+        clipped = np.array([max(low[0], 0), max(low[1], 0), min(high[0], width), min(high[1], height)])
+        inside = max(0, clipped[2] - clipped[0]) * max(0, clipped[3] - clipped[1])
+        if inside <= 4:
+            continue
+        keep = inside / np.prod(high - low) > 0.3 and min(clipped[2] - clipped[0], clipped[3] - clipped[1]) > 8
+        out.append([c if keep else -1, *clipped])
+    return np.array(out, np.float32).reshape(-1, 5)
+
+
+def _seen(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Random light, colour, blur, noise and compression."""
+    image = picture.astype(np.float32)
+    if rng.random() < 0.8:
+        image = 255 * np.power(image / 255, np.exp(rng.normal(0, 0.3)))
+        image = image * rng.uniform(0.65, 1.35) + rng.uniform(-25, 25)
+    if rng.random() < 0.6:
+        image *= np.exp(rng.normal(0, 0.1, 3)).astype(np.float32)
+    if rng.random() < 0.6:
+        grey = image.mean(-1, keepdims=True)
+        image = grey + (image - grey) * (0.0 if rng.random() < 0.25 else rng.uniform(0.4, 1.7))
+    if rng.random() < 0.1:  # a lamp or a torch across the picture
+        h, w = image.shape[:2]
+        y, x = np.mgrid[0:h, 0:w].astype(np.float32)
+        image += rng.uniform(-120, 150) * np.exp(-((x - rng.uniform(0, w)) ** 2 + (y - rng.uniform(0, h)) ** 2) / (2 * rng.uniform(40, 140) ** 2))[..., None]
+    if rng.random() < 0.25:
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.6))
+    if rng.random() < 0.08:
+        kernel = np.zeros((9, 9), np.float32)
+        cv2.line(kernel, (4, 4), (int(rng.integers(0, 9)), int(rng.integers(0, 9))), 1.0)
+        image = cv2.filter2D(image, -1, kernel / kernel.sum())
+    if rng.random() < 0.5:
+        image = image + rng.normal(0, rng.uniform(1, 14), image.shape[:2] + (int(rng.choice([1, 3])),)).astype(np.float32)
+    for _ in range(int(rng.integers(1, 4)) if rng.random() < 0.2 else 0):  # something before the lens, a smear, a sticker
+        h, w = image.shape[:2]
+        x, y = int(rng.integers(0, w - 20)), int(rng.integers(0, h - 20))
+        image[y:y + int(rng.integers(8, h // 5)), x:x + int(rng.integers(8, w // 5))] = rng.uniform(0, 255, 3)
+    image = np.clip(image, 0, 255).astype(np.uint8)
+    if rng.random() < 0.5:
+        image = cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(18, 85))])[1], cv2.IMREAD_COLOR)
+    return image

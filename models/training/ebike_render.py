@@ -1,0 +1,224 @@
+"""Renders labelled pictures of elevator cars for the e-bike detector.
+
+    python models/training/ebike_render.py --out models/training/out/rendered --count 6000 --first 0 --workers 2
+
+Picture n depends on n alone (its seed), so a stopped run goes on where it was, and two machines can share the numbers.
+Each picture gets a YOLO label file; class -1 marks something too small or too hidden to judge (training ignores it).
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "fixtures" / "generate"))
+
+from elevator_car import Car, car_meshes, random_car  # noqa: E402
+from elevator_look import develop, random_look  # noqa: E402
+from elevator_mesh import library_model, placed, recoloured  # noqa: E402
+from elevator_people import person, random_style, standing  # noqa: E402
+from elevator_render import Camera, World, render  # noqa: E402
+from elevator_things import LIBRARY_PEOPLE, Vehicle, bicycle, library_vehicle, moped, pick, pram, trolley  # noqa: E402
+
+CLASSES = ["ebike", "bicycle", "person", "pram", "wheelchair", "other"]
+
+
+def random_vehicle(rng: np.random.Generator, kind: str) -> Vehicle:
+    """One vehicle of a class, from every way there is to make one."""
+    dice = rng.random()
+    if kind == "ebike":
+        if dice < 0.60:
+            return moped(rng)
+        if dice < 0.80:
+            return bicycle(rng, "electric")
+        return library_vehicle(rng, str(rng.choice(["vespa", "scooter2", "motorbike", "sport"], p=[0.42, 0.36, 0.15, 0.07])))
+    if kind == "bicycle":
+        if dice < 0.5:
+            return bicycle(rng, "adult")
+        if dice < 0.72:
+            return bicycle(rng, "child")
+        return library_vehicle(rng, str(rng.choice(["town", "bmx", "tricycle"], p=[0.4, 0.35, 0.25])))
+    if kind == "pram":
+        return pram(rng) if dice < 0.65 else library_vehicle(rng, "stroller")
+    if kind == "wheelchair":
+        return library_vehicle(rng, "wheelchair")
+    return trolley(rng) if dice < 0.6 else library_vehicle(rng, str(rng.choice(["suitcase", "shopping", "kick", "wheelbarrow"], p=[0.3, 0.35, 0.25, 0.1])))
+
+
+def _inside(car: Car, x: float, y: float, yaw: float, half: tuple[float, float]) -> bool:
+    c, s = np.cos(yaw), np.sin(yaw)
+    for u in (-1, 1):
+        for v in (-1, 1):
+            px, py = x + c * u * half[0] - s * v * half[1], y + s * u * half[0] + c * v * half[1]
+            if py > 0 and not (0.0 < px < car.width and py < car.depth):
+                return False
+            if -0.25 < py <= 0.05 and not car.door_left < px < car.door_left + car.door_width:
+                return False
+    return True
+
+
+def place(rng, car: Car, half, where: str, taken: list) -> tuple[float, float, float] | None:
+    """A pose that fits: inside the car, across the sill, or on the landing; clear of what stands there."""
+    for _ in range(60):
+        yaw = rng.choice([np.pi / 2, -np.pi / 2, 0, np.pi]) + rng.normal(0, 0.25) if rng.random() < 0.75 else rng.uniform(-np.pi, np.pi)
+        if where == "inside":
+            x, y = rng.uniform(0.2, car.width - 0.2), rng.uniform(0.2, car.depth - 0.15)
+            slack = 0.9
+        elif where == "sill":
+            yaw = rng.choice([np.pi / 2, -np.pi / 2]) + rng.normal(0, 0.15)
+            x, y, slack = car.door_left + car.door_width * rng.uniform(0.35, 0.65), rng.uniform(-half[0], half[0] * 0.8), 0.9
+        else:
+            x, y, slack = rng.uniform(car.door_left, car.door_left + car.door_width), rng.uniform(-1.5, -half[0] - 0.1), 0.9
+        if _inside(car, x, y, yaw, (half[0] * slack, half[1] * slack)) and all(np.hypot(x - a, y - b) > r + half[1] * 1.1 for a, b, r in taken):
+            return float(x), float(y), float(yaw)
+    return None
+
+
+def _somebody(rng, x: float, y: float, yaw: float):
+    """A bystander: mostly built, sometimes from the library."""
+    if rng.random() < 0.4:
+        archive, path, w, d, h = pick(rng, LIBRARY_PEOPLE)
+        mesh = recoloured(library_model(archive, path, w, d, h, np.pi / 2), rng, 0.25)
+        return mesh.moved(placed(x, y, yaw, scale=rng.uniform(0.93, 1.03)))
+    return standing(random_style(rng, bool(rng.random() < 0.15)), x, y, yaw, None, rng.uniform(0, 0.15), rng.uniform(0, 6.3) if rng.random() < 0.4 else None,
+                    rng.normal(0, 0.5))
+
+
+def _with_people(rng, car: Car, vehicle: Vehicle, pose, objects: list, taken: list) -> None:
+    """Adds who rides or pushes the vehicle."""
+    x, y, yaw = pose
+    matrix = placed(x, y, yaw)
+    def world(p):
+        return matrix[:3, :3] @ np.asarray(p, float) + matrix[:3, 3]
+    grips = [world(g) for g in vehicle.grips] or None
+    dice = rng.random()
+    if vehicle.seat is not None and vehicle.feet and dice < 0.33:
+        style = random_style(rng)
+        hands = grips if rng.random() < 0.8 else [None, None]
+        feet = [world(f) for f in vehicle.feet] if rng.random() < 0.6 else [world([0.1, s * 0.36, 0.05]) for s in (1, -1)]
+        objects.append(("person", person(style, world(vehicle.seat), yaw, hands, feet, rng.uniform(0.05, 0.5), rng.normal(0, 0.4))))
+        if rng.random() < 0.12:
+            objects.append(("person", person(random_style(rng), world(vehicle.seat + [-0.32, 0, 0.02]), yaw, None, [world([-0.35, s * 0.28, 0.25]) for s in (1, -1)], 0.2)))
+        return
+    if vehicle.kind == "wheelchair" and dice < 0.65:
+        seat, feet = [-0.08, 0, 0.56], [[0.38, s * 0.12, 0.16] for s in (1, -1)]
+        objects.append(("person", person(random_style(rng), world(seat), yaw, [world([0.1, s * 0.26, 0.66]) for s in (1, -1)], [world(f) for f in feet], 0.0)))
+    if grips is not None and rng.random() < 0.75:
+        style = random_style(rng, vehicle.half[0] < 0.5 and rng.random() < 0.3)
+        if vehicle.kind in ("ebike", "bicycle"):
+            side = rng.choice([-1, 1])
+            spot, turn = [rng.uniform(-0.35, 0.1), side * rng.uniform(0.4, 0.55), 0], -side * rng.uniform(0, 0.4)
+        else:
+            spot, turn = [-vehicle.half[0] - rng.uniform(0.2, 0.35), 0, 0], 0.0
+        at = world(spot)
+        hold = grips if rng.random() < 0.6 else [grips[0], None] if rng.random() < 0.5 else None
+        objects.append(("person", standing(style, at[0], at[1], yaw + turn, hold, rng.uniform(0, 0.4), rng.uniform(0, 6.3) if rng.random() < 0.5 else None, rng.normal(0, 0.4))))
+        taken.append((at[0], at[1], 0.2))
+
+
+def random_camera(rng, car: Car, where: str) -> tuple[Camera, int, int]:
+    """A camera as installers hang it, or a phone before the door; with the picture's size."""
+    w, d, h = car.width, car.depth, car.height
+    kind = rng.choice(["corner", "wall", "centre", "phone"], p=[0.58, 0.14, 0.13, 0.15] if where != "closed" else [0.68, 0.17, 0.15, 0.0])
+    size = [(400, 300), (448, 252), (336, 336)][int(rng.choice(3, p=[0.42, 0.48, 0.10]))]
+    roll = rng.normal(0, 5)
+    lens = str(rng.choice(["rectilinear", "equidistant", "equisolid", "stereographic"], p=[0.3, 0.3, 0.2, 0.2]))
+    fov = rng.uniform(70, 104) if lens == "rectilinear" else 85 + 75 * rng.random() ** 1.6
+    middle = np.array([w / 2, d / 2, 0.4]) + rng.normal(0, [0.2, 0.2, 0.2])
+    if kind == "corner":
+        back = rng.random() < 0.75
+        x = rng.uniform(0.06, 0.25) if rng.random() < 0.5 else w - rng.uniform(0.06, 0.25)
+        position = np.array([x, d - rng.uniform(0.06, 0.25) if back else rng.uniform(0.06, 0.25), h - rng.uniform(0.05, 0.35)])
+    elif kind == "wall":
+        position = np.array([w * rng.uniform(0.3, 0.7), d - rng.uniform(0.05, 0.2), h - rng.uniform(0.05, 0.3)])
+    elif kind == "centre":
+        position = np.array([w * rng.uniform(0.4, 0.6), d * rng.uniform(0.4, 0.6), h - 0.06])
+        middle, fov, roll = np.array([*position[:2], 0]) + rng.normal(0, [0.15, 0.15, 0]), max(fov, rng.uniform(105, 170)), rng.uniform(-180, 180)
+        lens = "equidistant" if lens == "rectilinear" else lens
+    else:
+        position = np.array([car.door_left + car.door_width * rng.uniform(0.1, 0.9), rng.uniform(-1.35, -0.3), rng.uniform(1.1, 1.9)])
+        middle, lens, fov = np.array([w / 2, d * rng.uniform(0.3, 1), rng.uniform(0.3, 1.0)]), "rectilinear", rng.uniform(55, 85)
+        if rng.random() < 0.4:
+            size, fov = (256, 352), rng.uniform(45, 70)
+    return Camera(position, middle, float(fov), lens, float(roll)), *size
+
+
+def make(index: int, out: Path) -> None:
+    """Renders picture `index` with its label, unless it is there already."""
+    label_path, image_path = out / "labels" / f"{index:06d}.txt", out / "images" / f"{index:06d}.jpg"
+    if label_path.exists():
+        return
+    rng = np.random.default_rng([20261123, index])
+    car = random_car(rng)
+    kinds = []
+    main = str(rng.choice(["ebike", "bicycle", "pram", "wheelchair", "other", "none"], p=[0.46, 0.19, 0.09, 0.05, 0.10, 0.11]))
+    if main != "none":
+        kinds.append(main)
+    if rng.random() < 0.15:
+        kinds.append(str(rng.choice(["ebike", "bicycle", "pram", "other"], p=[0.25, 0.3, 0.2, 0.25])))
+    door = 0.0 if rng.random() < 0.45 else 1.0 if rng.random() < 0.75 else float(rng.random())
+    objects, taken = [], []
+    for kind in kinds:
+        vehicle = random_vehicle(rng, kind)
+        where = "inside" if door < 0.8 or rng.random() < 0.6 else str(rng.choice(["sill", "landing"], p=[0.7, 0.3]))
+        pose = place(rng, car, vehicle.half, where, taken)
+        if pose is None:
+            continue
+        objects.append((vehicle.kind, vehicle.mesh.moved(placed(*pose))))
+        taken.append((pose[0], pose[1], vehicle.half[1] + 0.12))
+        _with_people(rng, car, vehicle, pose, objects, taken)
+    for _ in range(int(rng.choice([0, 1, 2, 3, 5], p=[0.42, 0.28, 0.17, 0.09, 0.04])) + (main == "none" and rng.random() < 0.6)):
+        pose = place(rng, car, (0.18, 0.18), "inside" if door < 0.8 or rng.random() < 0.85 else "landing", taken)
+        if pose is not None:
+            objects.append(("person", _somebody(rng, *pose)))
+            taken.append((pose[0], pose[1], 0.2))
+    car_mesh, lamps = car_meshes(car, door)
+    world = World([car_mesh, *(mesh for _, mesh in objects)], lamps, float(rng.uniform(0.06, 0.22)))
+    camera, width, height = random_camera(rng, car, "closed" if door < 0.8 else "open")
+    light, obj = render(world, camera, width, height, rng)
+    picture = develop(light, random_look(rng), rng)
+    lines = []
+    for number, (kind, _) in enumerate(objects, start=1):
+        ys, xs = np.nonzero(obj == number)
+        if len(xs) < 12:
+            continue
+        x0, x1, y0, y1 = xs.min(), xs.max() + 1, ys.min(), ys.max() + 1
+        visible = len(xs) >= 0.0022 * width * height and min(x1 - x0, y1 - y0) >= 12
+        lines.append(f"{CLASSES.index(kind) if visible else -1} {(x0 + x1) / 2 / width:.5f} {(y0 + y1) / 2 / height:.5f} {(x1 - x0) / width:.5f} {(y1 - y0) / height:.5f}")
+    cv2.imwrite(str(image_path), picture, [cv2.IMWRITE_JPEG_QUALITY, 90])
+    temporary = label_path.with_suffix(".part")
+    temporary.write_text("\n".join(lines) + ("\n" if lines else ""))
+    temporary.rename(label_path)
+
+
+def _work(job: tuple[int, Path]) -> int:
+    make(*job)
+    return job[0]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=6000)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=2)
+    args = parser.parse_args()
+    for folder in ("images", "labels"):
+        (args.out / folder).mkdir(parents=True, exist_ok=True)
+    (args.out / "classes.txt").write_text("\n".join(CLASSES) + "\n")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    cv2.setNumThreads(1)
+    with multiprocessing.Pool(args.workers) as pool:
+        for n, index in enumerate(pool.imap_unordered(_work, [(i, args.out) for i in range(args.first, args.first + args.count)], chunksize=4)):
+            if n % 100 == 0:
+                print(f"{n} of {args.count} (picture {index})", flush=True)
+
+
+if __name__ == "__main__":
+    main()
