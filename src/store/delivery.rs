@@ -194,6 +194,8 @@ const CAMERAS: &str = "WITH RECURSIVE waiting (camera) AS ( \
     FROM waiting WHERE waiting.camera IS NOT NULL) \
     SELECT camera FROM waiting WHERE camera IS NOT NULL LIMIT 10000";
 
+const REOPEN: &str = "UPDATE delivery SET state = 'pending' WHERE state = 'sending'";
+
 impl Store {
     /// Returns the head of each camera's queue to `endpoint`, none twice, as if the deliveries in
     /// `settled` were settled (their attempts are made, but could not be written yet).
@@ -235,6 +237,12 @@ impl Store {
     /// Commits that a dead letter is sent again, with the whole schedule before it.
     pub async fn requeue(&self, id: &DeliveryId, who: &Actor) -> Result<(), StoreError> {
         self.named(self.requeue_row(id, who).await)
+    }
+
+    /// Makes pending what was being sent when a worker was stopped.
+    pub(crate) async fn reopen_deliveries(&self) -> Result<(), StoreError> {
+        let reopened = sqlx::query(REOPEN).execute(&self.0.writer).await;
+        self.named(reopened.map(|_| ()).map_err(Fault::from))
     }
 
     async fn head_rows(
@@ -444,9 +452,7 @@ pub(super) async fn queue(
 
 /// Makes pending what was being sent when the process died, and returns how many.
 pub(super) async fn reopen(tx: &mut Tx) -> Result<u64, sqlx::Error> {
-    let reopened = sqlx::query("UPDATE delivery SET state = 'pending' WHERE state = 'sending'")
-        .execute(&mut **tx)
-        .await?;
+    let reopened = sqlx::query(REOPEN).execute(&mut **tx).await?;
     Ok(reopened.rows_affected())
 }
 

@@ -15,7 +15,8 @@ use crate::id::{EndpointId, SiteId};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
     pub endpoint: EndpointId,
-    pub url: String,
+    /// SHA-256 of its URL: tells a new address without keeping what may be a secret.
+    pub url_sha256: String,
     /// Wanted kinds; all where it is empty.
     pub kinds: Vec<AlarmKind>,
     /// Wanted sites; all where it is empty.
@@ -139,12 +140,12 @@ impl Store {
         let mut tx = self.begin().await?;
         for route in &self.0.routes {
             sqlx::query(
-                "INSERT INTO endpoint (id, url) VALUES (?, ?) ON CONFLICT (id) DO UPDATE \
-                 SET url = excluded.url, disabled_reason = NULL, disabled_at_ms = NULL \
-                 WHERE url <> excluded.url",
+                "INSERT INTO endpoint (id, url_sha256) VALUES (?, ?) ON CONFLICT (id) DO UPDATE \
+                 SET url_sha256 = excluded.url_sha256, disabled_reason = NULL, \
+                 disabled_at_ms = NULL WHERE url_sha256 <> excluded.url_sha256",
             )
             .bind(route.endpoint.as_str())
-            .bind(&route.url)
+            .bind(&route.url_sha256)
             .execute(&mut *tx)
             .await?;
         }

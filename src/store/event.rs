@@ -9,7 +9,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::alarm::{AlarmDetail, AlarmRecord};
 use super::error::Fault;
-use super::evidence::EvidenceFile;
+use super::evidence::{EvidenceFile, EvidenceState};
 use super::row::{parsed, to_json, word};
 use super::{Durability, PAGE_ROWS_MAX, Store, StoreError};
 use crate::alarm::{TrackPoint, TrackPointRecord};
@@ -17,6 +17,9 @@ use crate::id::AlarmId;
 
 /// Points of a track in an event at the most: enough to draw a fall, and bounded in bytes.
 pub const TRACK_POINTS_MAX: usize = 32;
+
+/// Why an alarm in memory has no evidence.
+const NO_DISK: &str = "the data directory cannot be written";
 
 /// What changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
@@ -79,8 +82,13 @@ pub struct AlarmSnapshot {
 
 impl AlarmSnapshot {
     fn of(detail: &AlarmDetail, durability: Durability) -> Self {
+        let mut alarm = detail.alarm.clone();
+        if durability == Durability::Volatile && alarm.evidence == EvidenceState::Pending {
+            alarm.evidence = EvidenceState::Missing;
+            alarm.evidence_reason = Some(NO_DISK.to_owned());
+        }
         Self {
-            alarm: detail.alarm.clone(),
+            alarm,
             track: thinned(&detail.track, TRACK_POINTS_MAX),
             files: detail.files.clone(),
             stored: durability == Durability::Disk,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
+pub use crate::evidence::EvidenceFile;
 use crate::id::AlarmId;
 
 /// Whether an alarm's evidence is there.
@@ -28,16 +29,6 @@ impl EvidenceState {
             Self::Missing => "missing",
         }
     }
-}
-
-/// One file of evidence.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct EvidenceFile {
-    pub name: String,
-    pub media_type: String,
-    pub size_bytes: u64,
-    /// SHA-256 of the whole file, 64 hexadecimal digits.
-    pub sha256: String,
 }
 
 /// What `evidence` has to say about an alarm. Reports may come several times while the state is

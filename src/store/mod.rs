@@ -18,6 +18,7 @@ pub mod evidence;
 pub mod lifecycle;
 mod open;
 mod row;
+pub mod transfer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -38,6 +39,7 @@ pub use error::StoreError;
 pub use event::{AlarmSnapshot, EventKind, EventRecord};
 pub use evidence::{EvidenceFile, EvidenceReport, EvidenceState};
 pub use lifecycle::{AlarmEnd, NewAlarm, Recovered};
+pub use transfer::{AlarmCopy, Arrival};
 
 use crate::clock::Clock;
 use error::Fault;

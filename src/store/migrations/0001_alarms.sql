@@ -64,7 +64,7 @@ END;
 
 CREATE TABLE endpoint (
     id              TEXT PRIMARY KEY NOT NULL,
-    url             TEXT NOT NULL,
+    url_sha256      TEXT NOT NULL,                 -- a URL may hold a secret: only its digest
     disabled_reason TEXT,
     disabled_at_ms  INTEGER
 ) STRICT;
