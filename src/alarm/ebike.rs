@@ -1,1 +1,775 @@
-//! Rules.
+//! The rides of e-bikes in one elevator car: seen at the door, inside, gone. Pure.
+//!
+//! A thing becomes a ride when it was seen inside often enough and long enough, and when e-bike
+//! clearly beats bicycle, pram, wheelchair and the rest over its whole track: one false look can
+//! not raise an alarm, one missed look cannot prevent it. A ride ends when nothing of it was seen
+//! inside for 5 s. It must never be begun anew by people who hide the machine for some seconds, by
+//! doors that open, or by a light that goes off.
+//!
+//! Two machines at once are one ride unless they are seen side by side in three looks at least.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use super::{Alarm, AlarmKey, AlarmKind, TrackPoint};
+use crate::clock::StreamTime;
+use crate::detect::ebike::{Class, Detection, Thresholds};
+use crate::geometry::BoxPx;
+use crate::scene::elevator::ElevatorScene;
+use crate::track::overlap::{OverlapTracks, TrackId};
+
+/// How long it must have been inside. With half of the looks missed, three hits take 0.8 s; the
+/// rule asks for an alarm within 2 s.
+const HOLD: Duration = Duration::from_millis(600);
+/// How long it must be absent to be gone (the community standard's figure).
+const GONE: Duration = Duration::from_secs(5);
+/// Looks inside with a score of the alarm threshold or more that an alarm needs.
+const HITS_MIN: usize = 3;
+/// Within how long they must have come.
+const HITS_WITHIN: Duration = Duration::from_secs(2);
+/// Sum of those scores that an alarm needs, each fading by a factor e in `FADE_S`: three looks of
+/// 0.4 within half a second reach it, one a second never does.
+const EVIDENCE_MIN: f64 = 1.0;
+const FADE_S: f64 = 2.0;
+/// By how much e-bike must beat each other class, summed over the track.
+const RIVAL_FACTOR: f64 = 1.5;
+/// Looks that show two machines side by side before the second is a ride of its own.
+const BESIDE_MIN: u32 = 3;
+/// How long a dark car, or a picture in which nothing changes, can keep a ride alive without a
+/// single sight of the machine.
+const UNSEEN_MAX: Duration = Duration::from_secs(600);
+/// Overlap from which two detections are one thing: intersection over union, or share of the
+/// smaller box.
+const SAME_IOU: f64 = 0.45;
+const SAME_SHARE: f64 = 0.7;
+/// Scores whose mean is the alarm's.
+const TOP_SCORES: usize = 5;
+
+/// One look into the car.
+pub struct Look<'a> {
+    pub at: StreamTime,
+    pub width_px: u32,
+    pub height_px: u32,
+    /// From the classes' `track` thresholds on.
+    pub detections: &'a [Detection],
+    /// Whether it is too dark to see anything.
+    pub dark: bool,
+    /// Tells whether that area of the picture is as it was when a ride was last seen there.
+    pub unchanged: &'a dyn Fn(AlarmKey, &BoxPx) -> bool,
+}
+
+/// What a look means. `shown_at` names the frames that show it, oldest first, the best one last.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RideChange {
+    Raised {
+        key: AlarmKey,
+        alarm: Alarm,
+        shown_at: Vec<StreamTime>,
+    },
+    Ended {
+        key: AlarmKey,
+        alarm: Alarm,
+        shown_at: Vec<StreamTime>,
+    },
+}
+
+/// One car's state.
+#[derive(Debug)]
+pub struct Car {
+    scene: Option<ElevatorScene>,
+    ebike: Thresholds,
+    tracks: OverlapTracks,
+    things: BTreeMap<TrackId, Thing>,
+    rides: Vec<Ride>,
+    next_key: u64,
+}
+
+/// What is known of one track.
+#[derive(Clone, Debug)]
+struct Thing {
+    /// Sums of scores over the track, by class.
+    totals: [f64; Class::ALL.len()],
+    /// Faded sum of e-bike scores inside.
+    evidence: f64,
+    /// The newest looks inside with a score of the alarm threshold or more, the newest last.
+    hits: VecDeque<StreamTime>,
+    inside_since: Option<StreamTime>,
+    seen_at: StreamTime,
+    /// In the newest look: whether inside, and e-bike's and the best other class's score.
+    inside: bool,
+    ebike: f64,
+    rival: f64,
+    /// The highest e-bike scores, falling, and the moment of the first of them.
+    top: Vec<f64>,
+    best_at: StreamTime,
+    /// Looks in which it and a ride's machine were seen apart.
+    beside_ride: u32,
+}
+
+/// An e-bike inside, from alarm to end.
+#[derive(Clone, Debug)]
+struct Ride {
+    key: AlarmKey,
+    track: TrackId,
+    /// Where it was on earlier tracks.
+    earlier: Vec<(StreamTime, BoxPx)>,
+    started_at: StreamTime,
+    raised_at: StreamTime,
+    score: f64,
+    /// When it was last seen inside, and where.
+    seen_at: StreamTime,
+    area: BoxPx,
+    /// When it was last taken to be inside: seen, or nothing changed, or too dark to say.
+    present_at: StreamTime,
+    /// The highest e-bike score since it was raised, and its moment.
+    best: Option<(f64, StreamTime)>,
+}
+
+/// What one look shows at one place.
+struct Sighting {
+    area: BoxPx,
+    scores: [f64; Class::ALL.len()],
+}
+
+impl Car {
+    /// Returns an empty car; `ebike` are the detector's thresholds of that class. Without a scene
+    /// whatever is in the picture is inside.
+    pub fn new(scene: Option<ElevatorScene>, ebike: Thresholds) -> Self {
+        Self {
+            scene,
+            ebike,
+            tracks: OverlapTracks::default(),
+            things: BTreeMap::new(),
+            rides: Vec::new(),
+            next_key: 0,
+        }
+    }
+
+    /// Takes one look. `changes` takes what it means.
+    pub fn look(&mut self, look: &Look<'_>, changes: &mut Vec<RideChange>) {
+        let seen = self.follow(look);
+        self.count_beside(&seen);
+        self.carry_rides(look, &seen);
+        self.raise_rides(look.at, &seen, changes);
+        self.advance(look.at, changes);
+    }
+
+    /// Lets time pass without a look: ends the rides that are gone.
+    pub fn advance(&mut self, at: StreamTime, changes: &mut Vec<RideChange>) {
+        let tracks = &mut self.tracks;
+        self.rides.retain(|ride| {
+            let present = ride.present_at + GONE > at;
+            if !present {
+                changes.push(ride.ended(tracks));
+                // Should it come back, that is a ride and a track of its own.
+                tracks.forget(ride.track);
+            }
+            present
+        });
+        self.tracks.expire(at, GONE, |id| {
+            self.rides.iter().any(|ride| ride.track == id)
+        });
+        self.things.retain(|id, _| self.tracks.get(*id).is_some());
+    }
+
+    /// Forgets the timeline: ends every ride.
+    pub fn restart(&mut self, changes: &mut Vec<RideChange>) {
+        for ride in self.rides.drain(..) {
+            changes.push(ride.ended(&self.tracks));
+        }
+        self.tracks.clear();
+        self.things.clear();
+    }
+
+    /// Returns whether something young may be an e-bike, so that looking more often decides soon.
+    /// At most 3 s of each thing: what has not been decided then does not get surer.
+    pub fn is_undecided(&self, at: StreamTime) -> bool {
+        let young = |id: &TrackId| {
+            let first_at = self.tracks.get(*id).map(|track| track.first_at());
+            first_at.is_some_and(|first_at| first_at + Duration::from_secs(3) > at)
+        };
+        let riding = |id: &TrackId| self.rides.iter().any(|ride| ride.track == *id);
+        self.things
+            .iter()
+            .any(|(id, thing)| !thing.top.is_empty() && !riding(id) && young(id))
+    }
+
+    /// Returns the rides and where each was last seen.
+    pub fn rides(&self) -> impl Iterator<Item = (AlarmKey, StreamTime, BoxPx)> {
+        self.rides
+            .iter()
+            .map(|ride| (ride.key, ride.seen_at, ride.area))
+    }
+
+    /// Returns the moments whose frames may yet be asked for in a change.
+    pub fn wanted(&self) -> impl Iterator<Item = StreamTime> {
+        let of_things = self
+            .things
+            .iter()
+            .filter(|(_, thing)| !thing.top.is_empty());
+        let of_things = of_things.flat_map(|(id, thing)| {
+            let first_at = self.tracks.get(*id).map(|track| track.first_at());
+            first_at.into_iter().chain([thing.best_at, thing.seen_at])
+        });
+        let of_rides = self.rides.iter().flat_map(Ride::shown_at);
+        of_things.chain(of_rides)
+    }
+
+    /// Puts what is seen onto tracks; returns the tracks seen in this look.
+    fn follow(&mut self, look: &Look<'_>) -> Vec<TrackId> {
+        let sightings = sightings(look.detections);
+        let areas: Vec<BoxPx> = sightings.iter().map(|sighting| sighting.area).collect();
+        let seen = self.tracks.update(look.at, &areas);
+        for (id, sighting) in seen.iter().zip(&sightings) {
+            let inside = self
+                .scene
+                .as_ref()
+                .is_none_or(|scene| scene.holds(&sighting.area, look.width_px, look.height_px));
+            let thing = self
+                .things
+                .entry(*id)
+                .or_insert_with(|| Thing::new(look.at));
+            thing.see(look.at, sighting, inside, self.ebike);
+        }
+        seen
+    }
+
+    /// Counts for everything that is no ride the looks that show it apart from a ride's machine.
+    fn count_beside(&mut self, seen: &[TrackId]) {
+        let riding: Vec<TrackId> = self.rides.iter().map(|ride| ride.track).collect();
+        let beside_a_ride = riding.iter().any(|id| seen.contains(id));
+        for id in seen
+            .iter()
+            .filter(|id| beside_a_ride && !riding.contains(id))
+        {
+            if let Some(thing) = self.things.get_mut(id) {
+                thing.beside_ride += 1;
+            }
+        }
+    }
+
+    /// Keeps each ride alive that is seen, found again under another track, or cannot have left.
+    fn carry_rides(&mut self, look: &Look<'_>, seen: &[TrackId]) {
+        for index in 0..self.rides.len() {
+            if !seen.contains(&self.rides[index].track)
+                && let Some(found) = self.found_again(seen)
+            {
+                let old = self.tracks.get(self.rides[index].track);
+                let points = old.map(|track| track.points().to_vec()).unwrap_or_default();
+                self.rides[index].earlier.extend(points);
+                self.rides[index].track = found;
+            }
+            let ride = &mut self.rides[index];
+            let thing = self.things.get(&ride.track);
+            let thing = thing.filter(|thing| thing.seen_at == look.at && thing.inside);
+            let unseen_too_long = ride.seen_at + UNSEEN_MAX < look.at;
+            if let (Some(thing), Some(track)) = (thing, self.tracks.get(ride.track)) {
+                ride.see(look.at, thing, track.area());
+            } else if !unseen_too_long && (look.dark || (look.unchanged)(ride.key, &ride.area)) {
+                ride.present_at = look.at;
+            }
+        }
+    }
+
+    /// Returns the track inside that may be a hidden ride's machine come into view again.
+    fn found_again(&self, seen: &[TrackId]) -> Option<TrackId> {
+        let riding = |id: &TrackId| self.rides.iter().any(|ride| ride.track == *id);
+        let fits = |id: &&TrackId| {
+            let thing = self.things.get(id);
+            thing.is_some_and(|thing| {
+                thing.inside
+                    && thing.ebike >= self.ebike.track
+                    && thing.ebike > thing.rival
+                    && thing.beside_ride < BESIDE_MIN
+            })
+        };
+        seen.iter().filter(|id| !riding(id)).find(fits).copied()
+    }
+
+    fn raise_rides(&mut self, at: StreamTime, seen: &[TrackId], changes: &mut Vec<RideChange>) {
+        for id in seen {
+            if self.rides.iter().any(|ride| ride.track == *id) {
+                continue;
+            }
+            let (Some(thing), Some(track)) = (self.things.get(id), self.tracks.get(*id)) else {
+                continue;
+            };
+            let another = self.rides.is_empty() || thing.beside_ride >= BESIDE_MIN;
+            if !another || !thing.is_ebike_inside(at) {
+                continue;
+            }
+            let ride = Ride {
+                key: AlarmKey(self.next_key),
+                track: *id,
+                earlier: Vec::new(),
+                started_at: track.first_at(),
+                raised_at: at,
+                score: thing.score(),
+                seen_at: at,
+                area: track.area(),
+                present_at: at,
+                best: None,
+            };
+            self.next_key += 1;
+            let mut shown_at = vec![track.first_at(), at];
+            shown_at.retain(|moment| *moment != thing.best_at);
+            shown_at.push(thing.best_at);
+            changes.push(RideChange::Raised {
+                key: ride.key,
+                alarm: ride.alarm(&self.tracks, None),
+                shown_at,
+            });
+            self.rides.push(ride);
+        }
+    }
+}
+
+impl Thing {
+    fn new(at: StreamTime) -> Self {
+        Self {
+            totals: Default::default(),
+            evidence: 0.0,
+            hits: VecDeque::with_capacity(HITS_MIN + 1),
+            inside_since: None,
+            seen_at: at,
+            inside: false,
+            ebike: 0.0,
+            rival: 0.0,
+            top: Vec::with_capacity(TOP_SCORES + 1),
+            best_at: at,
+            beside_ride: 0,
+        }
+    }
+
+    fn see(&mut self, at: StreamTime, sighting: &Sighting, inside: bool, ebike: Thresholds) {
+        self.evidence *= (-at.secs_since(self.seen_at).max(0.0) / FADE_S).exp();
+        self.seen_at = at;
+        self.inside = inside;
+        self.ebike = sighting.scores[Class::Ebike as usize];
+        self.rival = rivals(&sighting.scores);
+        for (total, score) in self.totals.iter_mut().zip(sighting.scores) {
+            *total += score;
+        }
+        if self.ebike >= ebike.track {
+            if self.top.first().is_none_or(|best| self.ebike > *best) {
+                self.best_at = at;
+            }
+            self.top.push(self.ebike);
+            self.top.sort_by(|a, b| b.total_cmp(a));
+            self.top.truncate(TOP_SCORES);
+        }
+        if !inside {
+            // On its way in or out: what was seen inside before says less and less.
+            self.evidence *= 0.5;
+        } else if self.ebike >= ebike.alarm {
+            self.evidence += self.ebike;
+            self.hits.push_back(at);
+            if self.hits.len() > HITS_MIN {
+                self.hits.pop_front();
+            }
+            self.inside_since.get_or_insert(at);
+        }
+        if self.evidence < 0.1 {
+            self.hits.clear();
+            self.inside_since = None;
+        }
+    }
+
+    fn is_ebike_inside(&self, at: StreamTime) -> bool {
+        let total = self.totals[Class::Ebike as usize];
+        self.inside
+            && self.inside_since.is_some_and(|since| since + HOLD <= at)
+            && self.hits.len() == HITS_MIN
+            && self
+                .hits
+                .front()
+                .is_some_and(|first| *first + HITS_WITHIN >= at)
+            && self.evidence >= EVIDENCE_MIN
+            && total >= RIVAL_FACTOR * rivals(&self.totals)
+    }
+
+    /// Returns the mean of its highest scores, less the share that the next best class has in it.
+    fn score(&self) -> f64 {
+        let (total, rival) = (self.totals[Class::Ebike as usize], rivals(&self.totals));
+        let mean = self.top.iter().sum::<f64>() / self.top.len().max(1) as f64;
+        let share = if total > 0.0 {
+            total / (total + rival)
+        } else {
+            0.0
+        };
+        (mean * share).clamp(0.0, 1.0)
+    }
+}
+
+impl Ride {
+    fn see(&mut self, at: StreamTime, thing: &Thing, area: BoxPx) {
+        (self.seen_at, self.present_at, self.area) = (at, at, area);
+        self.score = self.score.max(thing.score());
+        if at > self.raised_at && self.best.is_none_or(|(score, _)| thing.ebike > score) {
+            self.best = Some((thing.ebike, at));
+        }
+    }
+
+    /// Returns the moments that show it since it was raised, the best last.
+    fn shown_at(&self) -> Vec<StreamTime> {
+        let best_at = self.best.map(|(_, at)| at);
+        let last = Some(self.seen_at).filter(|at| Some(*at) != best_at && best_at.is_some());
+        last.into_iter().chain(best_at).collect()
+    }
+
+    fn ended(&self, tracks: &OverlapTracks) -> RideChange {
+        RideChange::Ended {
+            key: self.key,
+            alarm: self.alarm(tracks, Some(self.seen_at)),
+            shown_at: self.shown_at(),
+        }
+    }
+
+    fn alarm(&self, tracks: &OverlapTracks, ended_at: Option<StreamTime>) -> Alarm {
+        let points = tracks
+            .get(self.track)
+            .map_or(&[][..], |track| track.points());
+        let whole = self.earlier.iter().chain(points);
+        let until = ended_at.unwrap_or(self.seen_at);
+        let track = whole
+            .filter(|(at, _)| *at <= until)
+            .map(|&(at, area)| TrackPoint { at, area })
+            .collect();
+        Alarm {
+            kind: AlarmKind::EbikeInElevator,
+            started_at: self.started_at,
+            raised_at: self.raised_at,
+            ended_at,
+            score: self.score,
+            track,
+            origin: None,
+        }
+    }
+}
+
+/// Returns the highest value among the classes that an e-bike is taken for.
+fn rivals(values: &[f64; Class::ALL.len()]) -> f64 {
+    [Class::Bicycle, Class::Pram, Class::Wheelchair, Class::Other]
+        .into_iter()
+        .map(|class| values[class as usize])
+        .fold(0.0, f64::max)
+}
+
+/// Puts detections of one thing by several classes together; people are left out.
+fn sightings(detections: &[Detection]) -> Vec<Sighting> {
+    let mut by_score: Vec<&Detection> = detections
+        .iter()
+        .filter(|detection| detection.class != Class::Person)
+        .collect();
+    by_score.sort_by(|a, b| b.score.total_cmp(&a.score));
+    let mut found: Vec<Sighting> = Vec::new();
+    for detection in by_score {
+        let index = found
+            .iter()
+            .position(|sighting| are_one(&sighting.area, &detection.area))
+            .unwrap_or_else(|| {
+                found.push(Sighting {
+                    area: detection.area,
+                    scores: Default::default(),
+                });
+                found.len() - 1
+            });
+        let score = &mut found[index].scores[detection.class as usize];
+        *score = score.max(detection.score);
+    }
+    found
+}
+
+fn are_one(a: &BoxPx, b: &BoxPx) -> bool {
+    let smaller = a.area_px2().min(b.area_px2());
+    a.iou(b) >= SAME_IOU || (smaller > 0.0 && a.overlap_px2(b) >= SAME_SHARE * smaller)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::Polygon;
+
+    const ALARM: f64 = 0.4;
+    const LOOK_S: f64 = 0.2;
+
+    /// A car whose floor is the lower half of a picture of 1000 x 1000.
+    struct Script {
+        car: Car,
+        now_s: f64,
+        changes: Vec<RideChange>,
+    }
+
+    impl Script {
+        fn new() -> Self {
+            let corners = [[0.0, 0.5], [1.0, 0.5], [1.0, 1.0], [0.0, 1.0]];
+            let scene = ElevatorScene {
+                car_floor: Polygon {
+                    corners: corners.map(Into::into).to_vec(),
+                },
+            };
+            let thresholds = Thresholds {
+                alarm: ALARM,
+                track: 0.2,
+            };
+            Self {
+                car: Car::new(Some(scene), thresholds),
+                now_s: 0.0,
+                changes: Vec::new(),
+            }
+        }
+
+        fn look(&mut self, detections: &[Detection], dark: bool, unchanged: bool) {
+            let look = Look {
+                at: StreamTime::from_secs_f64(self.now_s),
+                width_px: 1000,
+                height_px: 1000,
+                detections,
+                dark,
+                unchanged: &|_, _| unchanged,
+            };
+            self.car.look(&look, &mut self.changes);
+            self.now_s += LOOK_S;
+        }
+
+        fn show(&mut self, seconds: f64, detections: &[Detection]) -> &mut Self {
+            let end_s = self.now_s + seconds;
+            while self.now_s < end_s - 1e-9 {
+                self.look(detections, false, false);
+            }
+            self
+        }
+
+        fn raised(&self) -> Vec<&Alarm> {
+            let changes = self.changes.iter();
+            changes
+                .filter_map(|change| match change {
+                    RideChange::Raised { alarm, .. } => Some(alarm),
+                    RideChange::Ended { .. } => None,
+                })
+                .collect()
+        }
+
+        fn ended(&self) -> Vec<&Alarm> {
+            let changes = self.changes.iter();
+            changes
+                .filter_map(|change| match change {
+                    RideChange::Ended { alarm, .. } => Some(alarm),
+                    RideChange::Raised { .. } => None,
+                })
+                .collect()
+        }
+    }
+
+    fn thing(class: Class, score: f64, left: f64, top: f64) -> Detection {
+        Detection {
+            class,
+            score,
+            area: BoxPx::from_corners(left, top, left + 250.0, top + 300.0),
+        }
+    }
+
+    fn inside(score: f64) -> Detection {
+        thing(Class::Ebike, score, 300.0, 600.0)
+    }
+
+    fn at_door(score: f64) -> Detection {
+        thing(Class::Ebike, score, 300.0, 100.0)
+    }
+
+    #[test]
+    fn a_ride_is_one_alarm_from_the_door_to_the_end() {
+        let mut script = Script::new();
+        script.show(2.0, &[]).show(1.0, &[at_door(0.7)]);
+        for step in 0..5 {
+            let top = 100.0 + 100.0 * f64::from(step + 1);
+            script.show(LOOK_S, &[thing(Class::Ebike, 0.7, 300.0, top)]);
+        }
+        script.show(20.0, &[inside(0.8)]).show(6.0, &[]);
+        let (raised, ended) = (script.raised(), script.ended());
+        assert_eq!((raised.len(), ended.len()), (1, 1));
+        assert_eq!(raised[0].started_at, StreamTime::from_secs_f64(2.0));
+        // Half of it was inside at 3.6 s.
+        assert!(
+            raised[0].raised_at <= StreamTime::from_secs_f64(5.6),
+            "{}",
+            raised[0].raised_at
+        );
+        assert_eq!(ended[0].ended_at, Some(StreamTime::from_secs_f64(23.8)));
+        assert_eq!(ended[0].track.len(), 110);
+        assert!(raised[0].score > 0.6 && ended[0].score >= raised[0].score);
+    }
+
+    #[test]
+    fn one_at_the_door_that_stays_outside_raises_nothing() {
+        let mut script = Script::new();
+        script.show(30.0, &[at_door(0.9)]).show(6.0, &[]);
+        assert_eq!(script.changes, []);
+    }
+
+    #[test]
+    fn bicycles_prams_and_wheelchairs_raise_nothing() {
+        for class in [
+            Class::Bicycle,
+            Class::Pram,
+            Class::Wheelchair,
+            Class::Other,
+            Class::Person,
+        ] {
+            let mut script = Script::new();
+            script
+                .show(20.0, &[thing(class, 0.8, 300.0, 600.0)])
+                .show(6.0, &[]);
+            assert_eq!(script.changes, [], "{class}");
+        }
+    }
+
+    #[test]
+    fn a_bicycle_that_is_half_an_ebike_to_the_model_raises_nothing() {
+        let mut script = Script::new();
+        let both = [thing(Class::Bicycle, 0.6, 300.0, 600.0), inside(0.5)];
+        script.show(20.0, &both).show(6.0, &[]);
+        assert_eq!(script.changes, []);
+    }
+
+    #[test]
+    fn single_false_looks_raise_nothing() {
+        let mut script = Script::new();
+        for _ in 0..30 {
+            script.show(LOOK_S, &[inside(0.95)]).show(1.8, &[]);
+        }
+        assert_eq!(script.changes, []);
+    }
+
+    #[test]
+    fn every_second_look_missed_still_raises_within_two_seconds_and_once() {
+        let mut script = Script::new();
+        for _ in 0..25 {
+            script.show(LOOK_S, &[inside(0.45)]).show(LOOK_S, &[]);
+        }
+        script.show(6.0, &[]);
+        assert_eq!((script.raised().len(), script.ended().len()), (1, 1));
+        assert!(script.raised()[0].raised_at <= StreamTime::from_secs_f64(2.0));
+    }
+
+    #[test]
+    fn scores_that_only_keep_a_track_alive_raise_nothing_but_hold_a_ride() {
+        let mut script = Script::new();
+        script.show(10.0, &[inside(0.3)]);
+        assert_eq!(script.changes, []);
+        script.show(2.0, &[inside(0.6)]).show(20.0, &[inside(0.25)]);
+        assert_eq!((script.raised().len(), script.ended().len()), (1, 0));
+    }
+
+    #[test]
+    fn an_ebike_hidden_by_people_is_the_same_ride_also_when_it_reappears_elsewhere() {
+        let mut script = Script::new();
+        script
+            .show(3.0, &[inside(0.7)])
+            .show(4.0, &[])
+            .show(3.0, &[inside(0.7)]);
+        let elsewhere = thing(Class::Ebike, 0.7, 700.0, 650.0);
+        script.show(4.0, &[]).show(3.0, &[elsewhere]).show(6.0, &[]);
+        assert_eq!((script.raised().len(), script.ended().len()), (1, 1));
+        assert_eq!(
+            script.ended()[0].ended_at,
+            Some(StreamTime::from_secs_f64(16.8))
+        );
+        let track = &script.ended()[0].track;
+        assert!(track.windows(2).all(|pair| pair[0].at < pair[1].at));
+    }
+
+    #[test]
+    fn the_next_ride_is_the_next_alarm() {
+        let mut script = Script::new();
+        for _ in 0..3 {
+            script
+                .show(4.0, &[inside(0.7)])
+                .show(2.0, &[at_door(0.7)])
+                .show(6.0, &[]);
+        }
+        assert_eq!((script.raised().len(), script.ended().len()), (3, 3));
+        let starts: Vec<_> = script
+            .raised()
+            .iter()
+            .map(|alarm| alarm.started_at)
+            .collect();
+        let ends: Vec<_> = script
+            .ended()
+            .iter()
+            .filter_map(|alarm| alarm.ended_at)
+            .collect();
+        assert!(starts[1] > ends[0] && starts[2] > ends[1]);
+    }
+
+    #[test]
+    fn a_light_that_goes_off_does_not_end_a_ride() {
+        let mut script = Script::new();
+        script.show(3.0, &[inside(0.7)]);
+        for _ in 0..100 {
+            script.look(&[], true, false);
+        }
+        script.show(3.0, &[inside(0.7)]);
+        assert_eq!((script.raised().len(), script.ended().len()), (1, 0));
+    }
+
+    #[test]
+    fn a_picture_in_which_nothing_changes_does_not_end_a_ride() {
+        let mut script = Script::new();
+        script.show(3.0, &[inside(0.7)]);
+        for _ in 0..100 {
+            script.look(&[], false, true);
+        }
+        assert_eq!((script.raised().len(), script.ended().len()), (1, 0));
+        for _ in 0..4000 {
+            script.look(&[], false, true);
+        }
+        assert_eq!(script.ended().len(), 1, "not for ever");
+    }
+
+    #[test]
+    fn two_side_by_side_are_two_rides() {
+        let mut script = Script::new();
+        let second = thing(Class::Ebike, 0.7, 650.0, 600.0);
+        script
+            .show(5.0, &[inside(0.7)])
+            .show(5.0, &[inside(0.7), second])
+            .show(6.0, &[]);
+        assert_eq!((script.raised().len(), script.ended().len()), (2, 2));
+    }
+
+    #[test]
+    fn a_second_box_that_flickers_is_no_second_ride() {
+        let mut script = Script::new();
+        let second = thing(Class::Ebike, 0.7, 650.0, 600.0);
+        script
+            .show(5.0, &[inside(0.7)])
+            .show(2.0 * LOOK_S, &[inside(0.7), second]);
+        script.show(5.0, &[inside(0.7)]);
+        assert_eq!(script.raised().len(), 1);
+    }
+
+    #[test]
+    fn a_restart_ends_what_is_raised() {
+        let mut script = Script::new();
+        script.show(3.0, &[inside(0.7)]);
+        script.car.restart(&mut script.changes);
+        assert_eq!((script.raised().len(), script.ended().len()), (1, 1));
+        assert_eq!(script.car.wanted().count(), 0);
+    }
+
+    #[test]
+    fn the_best_picture_is_the_last_one_shown_and_still_wanted_before() {
+        let mut script = Script::new();
+        script
+            .show(0.4, &[inside(0.6)])
+            .show(LOOK_S, &[inside(0.9)]);
+        let best_at = StreamTime::from_secs_f64(0.4);
+        assert!(script.car.wanted().any(|at| at == best_at));
+        script.show(1.0, &[inside(0.6)]);
+        let RideChange::Raised { shown_at, .. } = &script.changes[0] else {
+            panic!("raised first")
+        };
+        assert_eq!(shown_at.last(), Some(&best_at));
+    }
+}

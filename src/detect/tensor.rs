@@ -229,8 +229,9 @@ impl<'a> Writer<'a> {
 
     fn put(&mut self, x: usize, y: usize, rgb: [f32; 3]) {
         let index = self.offset + y * self.stride + x;
-        for channel in 0..3 {
-            self.planes[channel][index] = rgb[channel] * self.gain[channel] + self.bias[channel];
+        let scales = self.gain.iter().zip(self.bias);
+        for ((plane, value), (gain, bias)) in self.planes.iter_mut().zip(rgb).zip(scales) {
+            plane[index] = value * gain + bias;
         }
     }
 }

@@ -3,6 +3,8 @@
 pub mod elevator;
 pub mod facade;
 
+mod stir;
+
 use crate::alarm::AlarmChange;
 use crate::decode::Frame;
 

@@ -2,7 +2,14 @@
 
 use serde::Deserialize;
 
-use crate::geometry::Polygon;
+use super::{SceneError, check_polygon};
+use crate::geometry::{BoxPx, Polygon};
+
+/// Least share of an e-bike over the floor at which it counts as inside.
+const INSIDE_SHARE: f64 = 0.5;
+/// Least share of its lower half, for cameras that look from the side: there the upper half of a
+/// machine that stands well inside covers the wall behind it.
+const INSIDE_SHARE_OF_LOWER_HALF: f64 = 0.8;
 
 /// An elevator car as the scene file gives it.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -10,4 +17,50 @@ use crate::geometry::Polygon;
 pub struct ElevatorScene {
     /// Where an e-bike counts as inside.
     pub car_floor: Polygon,
+}
+
+impl ElevatorScene {
+    /// Checks that the floor is an area of the picture. Fails naming the key and the corner.
+    pub fn check(&self) -> Result<(), SceneError> {
+        check_polygon("elevator.car_floor", &self.car_floor)
+    }
+
+    /// Returns whether a thing stands inside the car, on a picture of the given size: at least half
+    /// of it over the floor, or nearly all of its lower half.
+    pub fn holds(&self, area: &BoxPx, width_px: u32, height_px: u32) -> bool {
+        let rel = BoxPx {
+            x_px: area.x_px / f64::from(width_px.max(1)),
+            y_px: area.y_px / f64::from(height_px.max(1)),
+            width_px: area.width_px / f64::from(width_px.max(1)),
+            height_px: area.height_px / f64::from(height_px.max(1)),
+        };
+        let lower = BoxPx::from_corners(rel.left(), rel.y_px, rel.right(), rel.bottom());
+        self.car_floor.share_of(&rel) >= INSIDE_SHARE
+            || self.car_floor.share_of(&lower) >= INSIDE_SHARE_OF_LOWER_HALF
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_of_the_thing_must_stand_on_the_floor() {
+        let lower_half = ElevatorScene {
+            car_floor: Polygon {
+                corners: [[0.0, 0.5], [1.0, 0.5], [1.0, 1.0], [0.0, 1.0]]
+                    .map(Into::into)
+                    .to_vec(),
+            },
+        };
+        let holds = |top: f64, bottom: f64| {
+            let area = BoxPx::from_corners(100.0, top, 200.0, bottom);
+            lower_half.holds(&area, 1000, 1000)
+        };
+        assert!(!holds(100.0, 490.0), "before the door");
+        assert!(!holds(200.0, 690.0), "its front wheel inside");
+        assert!(holds(400.0, 700.0), "two thirds inside");
+        assert!(holds(300.0, 700.0), "half of it");
+        assert!(holds(650.0, 990.0), "wholly inside");
+    }
 }
