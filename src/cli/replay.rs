@@ -13,7 +13,10 @@ use super::output::{self, Output};
 use crate::alarm::{Alarm, AlarmChange, AlarmKey, Origin, TrackPoint};
 use crate::clock::{Clock, StreamTime, SystemClock};
 use crate::decode::{Decoder, Frame};
+use crate::detect::ebike::EbikeDetector;
+use crate::detect::{Models, Runtime};
 use crate::pipeline::Watch;
+use crate::pipeline::elevator::ElevatorWatch;
 use crate::scene::Kind;
 use crate::source::file::Recording;
 
@@ -48,8 +51,15 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn open_watch(_args: &Args, _scene: crate::scene::Scene) -> anyhow::Result<Box<dyn Watch>> {
-    anyhow::bail!("no watch is built in")
+fn open_watch(args: &Args, scene: crate::scene::Scene) -> anyhow::Result<Box<dyn Watch>> {
+    let models = Models::open(&Runtime::load(None)?, None)?;
+    match args.kind {
+        Kind::Elevator => {
+            let detector = EbikeDetector::load(&models)?;
+            Ok(Box::new(ElevatorWatch::new(scene.elevator, detector)))
+        }
+        Kind::Facade => anyhow::bail!("no facade watch is built in"),
+    }
 }
 
 struct Replay {
