@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
-use crate::config;
+use crate::config::{self, LogFormat};
 use crate::scene::Scene;
 
 /// The command was used wrongly, or a file it was given says something wrong: exit code 2.
@@ -65,15 +65,30 @@ pub(super) fn read_scene(path: &Path) -> anyhow::Result<Scene> {
     Ok(scene)
 }
 
-/// Sends logs to standard error; `PLUMB_LOG` chooses what, warnings are the default.
+/// Sends logs to standard error for a command: warnings, unless `PLUMB_LOG` says otherwise.
 pub(super) fn log_to_stderr() {
-    let filter = EnvFilter::try_from_env("PLUMB_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     // Fails only when a test has set a subscriber already; that one then stays.
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(log_filter("warn"))
         .with_writer(io::stderr)
         .try_init()
         .ok();
+}
+
+/// Sends logs to standard error for the service: what it does, unless `PLUMB_LOG` says otherwise.
+pub(super) fn log_service(format: LogFormat) {
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(log_filter("info"))
+        .with_writer(io::stderr);
+    let set = match format {
+        LogFormat::Text => logs.try_init(),
+        LogFormat::Json => logs.json().try_init(),
+    };
+    set.ok();
+}
+
+fn log_filter(default: &str) -> EnvFilter {
+    EnvFilter::try_from_env("PLUMB_LOG").unwrap_or_else(|_| EnvFilter::new(default))
 }
 
 /// Prints an error with its causes and returns its exit code.

@@ -1,5 +1,147 @@
-//! The configuration, checked.
+//! The configuration, checked: typed ids, resolved paths, read scenes and secrets.
+//! What is wrong is told all at once, each with its line; nothing here opens a connection.
 
+mod check;
+mod file;
 mod scene;
 
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use url::Url;
+
+use crate::deliver::EndpointConfig;
+use crate::id::{CameraId, SiteId};
+use crate::scene::{Kind, Scene};
+use crate::source::rtsp::RtspCamera;
+
+pub use file::DEFAULT;
 pub use scene::{SceneFileError, read_scene};
+
+/// Everything the service is told.
+#[derive(Debug)]
+pub struct Config {
+    pub data_dir: PathBuf,
+    pub http: Http,
+    pub log: LogFormat,
+    pub models_dir: Option<PathBuf>,
+    pub runtime: Option<PathBuf>,
+    pub sites: Vec<Site>,
+    pub cameras: Vec<Camera>,
+    pub endpoints: Vec<EndpointConfig>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Http {
+    pub listen: SocketAddr,
+    /// What links begin with; none means the address that is listened on.
+    pub public_url: Option<Url>,
+}
+
+impl Http {
+    /// Returns what links begin with when the service listens on `address`.
+    pub fn links_from(&self, address: SocketAddr) -> Url {
+        let own = || Url::parse(&format!("http://{address}/")).expect("an address makes a URL");
+        self.public_url.clone().unwrap_or_else(own)
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+/// A residential compound.
+#[derive(Clone, Debug)]
+pub struct Site {
+    pub id: SiteId,
+    pub name: String,
+}
+
+/// One camera and what it looks at.
+#[derive(Clone, Debug)]
+pub struct Camera {
+    pub id: CameraId,
+    pub name: String,
+    pub site: SiteId,
+    /// The building or the elevator.
+    pub place: String,
+    pub kind: Kind,
+    pub input: Input,
+    pub scene: Scene,
+    /// SHA-256 of the scene file, for the manifest; none without one.
+    pub scene_sha256: Option<String>,
+}
+
+/// Where a camera's packets come from.
+#[derive(Clone, Debug)]
+pub enum Input {
+    Rtsp(RtspCamera),
+    /// A recording, played over and over at its own pace.
+    File(PathBuf),
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub line: Option<usize>,
+    pub message: String,
+}
+
+impl Problem {
+    fn new(line: Option<usize>, message: String) -> Self {
+        Self { line, message }
+    }
+}
+
+/// All that is wrong with a configuration.
+#[derive(Debug, thiserror::Error)]
+pub struct ConfigError {
+    pub path: PathBuf,
+    pub problems: Vec<Problem>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "\n" };
+            let line = problem
+                .line
+                .map(|line| format!(":{line}"))
+                .unwrap_or_default();
+            write!(
+                f,
+                "{separator}{}{line}: {}",
+                self.path.display(),
+                problem.message
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Config {
+    /// Reads and checks a configuration file. Fails with all its problems.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let failed = |problems| ConfigError {
+            path: path.to_path_buf(),
+            problems,
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            failed(vec![Problem::new(None, format!("cannot be read: {error}"))])
+        })?;
+        let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
+        Self::parse(&text, &folder).map_err(failed)
+    }
+
+    /// Checks a configuration's text; `folder` is what its paths are relative to.
+    pub fn parse(text: &str, folder: &Path) -> Result<Self, Vec<Problem>> {
+        let file = file::parse(text)?;
+        check::config(file, text, folder)
+    }
+}

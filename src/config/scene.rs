@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::file::line_of;
 use crate::scene::{Scene, SceneError};
 
 /// Why a scene file cannot be used.
@@ -45,14 +46,4 @@ pub fn read_scene(path: &Path) -> Result<(Scene, String), SceneFileError> {
         scene,
         digest.iter().map(|byte| format!("{byte:02x}")).collect(),
     ))
-}
-
-/// Returns the 1-based line of a byte offset.
-pub(super) fn line_of(text: &str, offset: usize) -> usize {
-    text.as_bytes()
-        .iter()
-        .take(offset)
-        .filter(|byte| **byte == b'\n')
-        .count()
-        + 1
 }

@@ -1,0 +1,387 @@
+//! Judges a configuration as written: ids, references, ranges, files, secrets. Gathers all that is
+//! wrong instead of stopping at the first.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use toml::Spanned;
+use url::Url;
+
+use super::{Camera, Config, Http, Input, Problem, Site, file, read_scene};
+use crate::deliver::{EndpointConfig, Secret};
+use crate::id::{CameraId, EndpointId, SiteId};
+use crate::scene::{Kind, Scene};
+use crate::source::rtsp::{CameraUrl, Credentials, Deadlines, RtspCamera, Transport};
+
+/// Returns the checked configuration. Fails with all its problems.
+pub(super) fn config(file: file::File, text: &str, folder: &Path) -> Result<Config, Vec<Problem>> {
+    let mut check = Check {
+        text,
+        folder,
+        problems: Vec::new(),
+    };
+    match check.config(file) {
+        Some(config) if check.problems.is_empty() => Ok(config),
+        _ => Err(check.problems),
+    }
+}
+
+/// Turns the file into the configuration and gathers what is wrong on the way.
+struct Check<'a> {
+    text: &'a str,
+    folder: &'a Path,
+    problems: Vec<Problem>,
+}
+
+impl Check<'_> {
+    fn config(&mut self, file: file::File) -> Option<Config> {
+        let http = self.http(&file.http);
+        let sites: Vec<Site> = file
+            .site
+            .iter()
+            .filter_map(|site| self.site(site))
+            .collect();
+        self.unique("site", file.site.iter().map(|site| &site.id));
+        self.unique("camera", file.camera.iter().map(|camera| &camera.id));
+        self.unique(
+            "endpoint",
+            file.endpoint.iter().map(|endpoint| &endpoint.id),
+        );
+        if file.camera.is_empty() {
+            self.tell(
+                None::<&Spanned<()>>,
+                "no [[camera]] is configured: add one (see `plumb check --print-default`)",
+            );
+        }
+        let cameras = file
+            .camera
+            .iter()
+            .filter_map(|camera| self.camera(camera, &sites))
+            .collect();
+        let endpoints = file
+            .endpoint
+            .iter()
+            .filter_map(|endpoint| self.endpoint(endpoint, &sites))
+            .collect();
+        Some(Config {
+            data_dir: self.folder.join(file.data_dir),
+            http: http?,
+            log: file.log.format,
+            models_dir: file.models.dir.map(|dir| self.folder.join(dir)),
+            runtime: file.models.runtime.map(|path| self.folder.join(path)),
+            sites,
+            cameras,
+            endpoints,
+        })
+    }
+
+    fn http(&mut self, http: &file::Http) -> Option<Http> {
+        let listen: SocketAddr = self.parsed(
+            &http.listen,
+            "http.listen is not an address and port such as 127.0.0.1:8480",
+        )?;
+        if !listen.ip().is_loopback() && !http.allow_unauthenticated {
+            self.tell(
+                Some(&http.listen),
+                format!("http.listen {listen} is open to the network and there is no sign-in: listen on loopback, \
+                         or set http.allow_unauthenticated = true behind a proxy that checks who asks"),
+            );
+        }
+        let public_url = match &http.public_url {
+            Some(url) => Some(self.url(url, &["http", "https"])?),
+            None => None,
+        };
+        Some(Http { listen, public_url })
+    }
+
+    fn site(&mut self, site: &file::Site) -> Option<Site> {
+        let id: SiteId = self.id(&site.id)?;
+        Some(Site {
+            name: site.name.clone().unwrap_or_else(|| id.to_string()),
+            id,
+        })
+    }
+
+    fn camera(&mut self, camera: &file::Camera, sites: &[Site]) -> Option<Camera> {
+        let id: CameraId = self.id(&camera.id)?;
+        let site = self.known_site(&camera.site, sites);
+        let input = self.input(&id, camera);
+        let scene = match &camera.scene {
+            Some(path) => self.scene(path, camera.kind),
+            None => Some((Scene::default(), None)),
+        };
+        let (scene, scene_sha256) = scene?;
+        Some(Camera {
+            name: camera.name.clone().unwrap_or_else(|| id.to_string()),
+            id,
+            site: site?,
+            place: camera.place.clone(),
+            kind: camera.kind,
+            input: input?,
+            scene,
+            scene_sha256,
+        })
+    }
+
+    fn input(&mut self, id: &CameraId, camera: &file::Camera) -> Option<Input> {
+        if let Some(path) = camera.url.get_ref().strip_prefix("file:") {
+            return Some(Input::File(self.folder.join(path)));
+        }
+        let url = match CameraUrl::parse(camera.url.get_ref()) {
+            Ok(url) => url,
+            Err(error) => {
+                self.tell(Some(&camera.url), format!("the camera's url {error}"));
+                return None;
+            }
+        };
+        if url.credentials().is_some() {
+            self.tell(
+                Some(&camera.url),
+                "the URL holds a login: use username, and password_file or password_env",
+            );
+            return None;
+        }
+        let connect = self.seconds(camera.connect_timeout_s.as_ref(), "connect_timeout_s", 10.0);
+        let stall = self.seconds(camera.stall_timeout_s.as_ref(), "stall_timeout_s", 5.0);
+        let mut rtsp = RtspCamera::new(id.clone(), url);
+        rtsp.credentials = match &camera.username {
+            Some(username) => Some(self.credentials(camera, username)?),
+            None => None,
+        };
+        rtsp.transport = match camera.transport {
+            file::Transport::Tcp => Transport::Tcp,
+            file::Transport::Udp => Transport::Udp,
+        };
+        rtsp.deadlines = Deadlines {
+            connect: connect?,
+            stall: stall?,
+            ..Deadlines::default()
+        };
+        Some(Input::Rtsp(rtsp))
+    }
+
+    fn credentials(&mut self, camera: &file::Camera, username: &str) -> Option<Credentials> {
+        let password = self.secret(
+            &camera.url,
+            "password",
+            camera.password_file.as_ref(),
+            camera.password_env.as_ref(),
+        )?;
+        let credentials = Credentials::new(username, &password);
+        if let Err(error) = &credentials {
+            self.tell(Some(&camera.url), format!("the camera's login {error}"));
+        }
+        credentials.ok()
+    }
+
+    fn scene(&mut self, path: &Spanned<String>, kind: Kind) -> Option<(Scene, Option<String>)> {
+        let full = self.folder.join(path.get_ref());
+        match read_scene(&full) {
+            Ok((scene, sha256)) => {
+                let fits = match kind {
+                    Kind::Facade => scene.elevator.is_none(),
+                    Kind::Elevator => scene.facade.is_none(),
+                };
+                if !fits {
+                    self.tell(
+                        Some(path),
+                        format!(
+                            "scene {} is not for a camera of kind {kind}",
+                            full.display()
+                        ),
+                    );
+                }
+                Some((scene, Some(sha256)))
+            }
+            Err(error) => {
+                self.tell(Some(path), error.to_string());
+                None
+            }
+        }
+    }
+
+    fn endpoint(&mut self, endpoint: &file::Endpoint, sites: &[Site]) -> Option<EndpointConfig> {
+        let id: EndpointId = self.id(&endpoint.id)?;
+        let url = self.url(&endpoint.url, &["http", "https"]);
+        let secrets = self.secret(
+            &endpoint.url,
+            "secret",
+            endpoint.secret_file.as_ref(),
+            endpoint.secret_env.as_ref(),
+        );
+        let wanted: Vec<_> = endpoint
+            .sites
+            .iter()
+            .map(|site| self.known_site(site, sites))
+            .collect();
+        let min_score = endpoint
+            .min_score
+            .as_ref()
+            .map_or(0.0, |score| *score.get_ref());
+        if !(0.0..=1.0).contains(&min_score) {
+            self.tell(
+                endpoint.min_score.as_ref(),
+                format!("min_score {min_score} is not within 0 to 1"),
+            );
+        }
+        let timeout = self.seconds(endpoint.timeout_s.as_ref(), "timeout_s", 10.0);
+        let parsed = self.secrets(&endpoint.url, &secrets?);
+        Some(EndpointConfig {
+            id,
+            url: url?,
+            secrets: parsed?,
+            kinds: endpoint.kinds.clone(),
+            sites: wanted.into_iter().collect::<Option<_>>()?,
+            min_score,
+            timeout: timeout?,
+        })
+    }
+
+    fn known_site(&mut self, site: &Spanned<String>, sites: &[Site]) -> Option<SiteId> {
+        let found = sites
+            .iter()
+            .find(|known| known.id.as_str() == site.get_ref());
+        if found.is_none() {
+            self.tell(
+                Some(site),
+                format!("there is no [[site]] with id {:?}", site.get_ref()),
+            );
+        }
+        found.map(|site| site.id.clone())
+    }
+
+    fn unique<'s>(&mut self, what: &str, ids: impl Iterator<Item = &'s Spanned<String>>) {
+        let mut seen = HashSet::new();
+        for id in ids {
+            if !seen.insert(id.get_ref()) {
+                self.tell(
+                    Some(id),
+                    format!(
+                        "{what} id {:?} is used twice: each must be its own",
+                        id.get_ref()
+                    ),
+                );
+            }
+        }
+    }
+
+    fn secret(
+        &mut self,
+        owner: &Spanned<String>,
+        what: &str,
+        file: Option<&Spanned<String>>,
+        env: Option<&Spanned<String>>,
+    ) -> Option<String> {
+        let (place, read) = match (file, env) {
+            (Some(path), None) => {
+                let full = self.folder.join(path.get_ref());
+                let read = std::fs::read_to_string(&full)
+                    .map_err(|error| format!("{}: {error}", full.display()));
+                (path, read)
+            }
+            (None, Some(name)) => {
+                let read = std::env::var(name.get_ref())
+                    .map_err(|error| format!("environment variable {}: {error}", name.get_ref()));
+                (name, read)
+            }
+            _ => {
+                self.tell(
+                    Some(owner),
+                    format!("give exactly one of {what}_file and {what}_env"),
+                );
+                return None;
+            }
+        };
+        match read {
+            Ok(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
+            Ok(_) => {
+                self.tell(Some(place), format!("the {what} is empty"));
+                None
+            }
+            Err(error) => {
+                self.tell(Some(place), format!("the {what} cannot be read: {error}"));
+                None
+            }
+        }
+    }
+
+    fn secrets(&mut self, owner: &Spanned<String>, text: &str) -> Option<Vec<Secret>> {
+        let parsed: Result<Vec<_>, _> = text.split_whitespace().map(str::parse::<Secret>).collect();
+        match parsed {
+            Ok(secrets) => Some(secrets),
+            Err(error) => {
+                self.tell(
+                    Some(owner),
+                    format!("the signing secret of this endpoint: {error}"),
+                );
+                None
+            }
+        }
+    }
+
+    fn seconds(
+        &mut self,
+        value: Option<&Spanned<f64>>,
+        key: &str,
+        default: f64,
+    ) -> Option<Duration> {
+        let seconds = value.map_or(default, |value| *value.get_ref());
+        if (1.0..=60.0).contains(&seconds) {
+            return Some(Duration::from_secs_f64(seconds));
+        }
+        self.tell(
+            value,
+            format!("{key} = {seconds} is not within 1 to 60 seconds"),
+        );
+        None
+    }
+
+    fn url(&mut self, text: &Spanned<String>, schemes: &[&str]) -> Option<Url> {
+        let url: Url = self.parsed(text, "this is not a URL")?;
+        if schemes.contains(&url.scheme()) && url.host().is_some() {
+            return Some(url);
+        }
+        self.tell(
+            Some(text),
+            format!(
+                "the URL must begin with {}:// and name a host",
+                schemes.join(":// or ")
+            ),
+        );
+        None
+    }
+
+    fn id<T: std::str::FromStr<Err = crate::id::BadId>>(
+        &mut self,
+        text: &Spanned<String>,
+    ) -> Option<T> {
+        match text.get_ref().parse() {
+            Ok(id) => Some(id),
+            Err(error) => {
+                self.tell(Some(text), error.to_string());
+                None
+            }
+        }
+    }
+
+    fn parsed<T: std::str::FromStr>(&mut self, text: &Spanned<String>, problem: &str) -> Option<T>
+    where
+        T::Err: fmt::Display,
+    {
+        match text.get_ref().parse() {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.tell(Some(text), format!("{problem}: {error}"));
+                None
+            }
+        }
+    }
+
+    fn tell<T>(&mut self, place: Option<&Spanned<T>>, message: impl Into<String>) {
+        let line = place.map(|place| file::line_of(self.text, place.span().start));
+        self.problems.push(Problem::new(line, message.into()));
+    }
+}

@@ -1,0 +1,216 @@
+//! The configuration as written: TOML with the place of each value kept for error messages.
+//! Nothing is judged here beyond types and key names.
+
+use serde::Deserialize;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::Problem;
+
+/// The documentation of every key, and the list of the keys there are.
+pub const DEFAULT: &str = include_str!("default.toml");
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    #[serde(default = "default_data_dir")]
+    pub data_dir: String,
+    #[serde(default)]
+    pub http: Http,
+    #[serde(default)]
+    pub log: Log,
+    #[serde(default)]
+    pub models: Models,
+    #[serde(default)]
+    pub site: Vec<Site>,
+    #[serde(default)]
+    pub camera: Vec<Camera>,
+    #[serde(default)]
+    pub endpoint: Vec<Endpoint>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Http {
+    pub listen: Spanned<String>,
+    pub public_url: Option<Spanned<String>>,
+    pub allow_unauthenticated: bool,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        let listen = Spanned::new(0..0, "127.0.0.1:8480".to_owned());
+        Self {
+            listen,
+            public_url: None,
+            allow_unauthenticated: false,
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Log {
+    pub format: super::LogFormat,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Models {
+    pub dir: Option<String>,
+    pub runtime: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Site {
+    pub id: Spanned<String>,
+    pub name: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Camera {
+    pub id: Spanned<String>,
+    pub name: Option<String>,
+    pub site: Spanned<String>,
+    #[serde(default)]
+    pub place: String,
+    pub kind: crate::scene::Kind,
+    pub url: Spanned<String>,
+    #[serde(default)]
+    pub transport: Transport,
+    pub username: Option<String>,
+    pub password_file: Option<Spanned<String>>,
+    pub password_env: Option<Spanned<String>>,
+    pub scene: Option<Spanned<String>>,
+    pub connect_timeout_s: Option<Spanned<f64>>,
+    pub stall_timeout_s: Option<Spanned<f64>>,
+}
+
+/// How RTP travels.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Transport {
+    #[default]
+    Tcp,
+    Udp,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Endpoint {
+    pub id: Spanned<String>,
+    pub url: Spanned<String>,
+    pub secret_file: Option<Spanned<String>>,
+    pub secret_env: Option<Spanned<String>>,
+    #[serde(default)]
+    pub kinds: Vec<crate::alarm::AlarmKind>,
+    #[serde(default)]
+    pub sites: Vec<Spanned<String>>,
+    pub min_score: Option<Spanned<f64>>,
+    pub timeout_s: Option<Spanned<f64>>,
+}
+
+fn default_data_dir() -> String {
+    "data".to_owned()
+}
+
+/// Parses `text`. Fails with every unknown key (and the nearest one there is), or else with the
+/// first value that is not of its type.
+pub(super) fn parse(text: &str) -> Result<File, Vec<Problem>> {
+    let place = |offset: usize| line_of(text, offset);
+    let table = DeTable::parse(text).map_err(|error| {
+        vec![Problem::new(
+            error.span().map(|span| place(span.start)),
+            error.message().to_owned(),
+        )]
+    })?;
+    let mut unknown = Vec::new();
+    let known = DeTable::parse(KEYS.as_str()).expect("the documentation is TOML, as a test shows");
+    compare(
+        table.get_ref(),
+        known.get_ref(),
+        "",
+        &mut |offset, message| {
+            unknown.push(Problem::new(Some(place(offset)), message));
+        },
+    );
+    if !unknown.is_empty() {
+        return Err(unknown);
+    }
+    toml::from_str(text).map_err(|error| {
+        vec![Problem::new(
+            error.span().map(|span| place(span.start)),
+            error.message().to_owned(),
+        )]
+    })
+}
+
+/// Returns the 1-based line of a byte offset.
+pub(super) fn line_of(text: &str, offset: usize) -> usize {
+    text.as_bytes()
+        .iter()
+        .take(offset)
+        .filter(|byte| **byte == b'\n')
+        .count()
+        + 1
+}
+
+/// The documentation with the keys that it shows commented out.
+static KEYS: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
+    let uncomment = |line: &str| match line.strip_prefix("# ") {
+        Some(rest) if is_assignment(rest) => format!("{rest}\n"),
+        _ => format!("{line}\n"),
+    };
+    DEFAULT.lines().map(uncomment).collect()
+});
+
+fn is_assignment(line: &str) -> bool {
+    line.split_once(" = ").is_some_and(|(key, _)| {
+        !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+    })
+}
+
+fn compare(
+    given: &DeTable<'_>,
+    known: &DeTable<'_>,
+    within: &str,
+    tell: &mut impl FnMut(usize, String),
+) {
+    for (key, value) in given {
+        let name: &str = key.get_ref();
+        let Some(known_value) = known.get(name) else {
+            let nearest =
+                known
+                    .keys()
+                    .map(|k| k.get_ref().as_ref())
+                    .max_by(|a: &&str, b: &&str| {
+                        strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name))
+                    });
+            let hint = nearest
+                .map(|n| format!("; did you mean {n:?}?"))
+                .unwrap_or_default();
+            tell(
+                key.span().start,
+                format!("there is no key {name:?}{within}{hint}"),
+            );
+            continue;
+        };
+        let within = format!(" in [{name}]");
+        match (value.get_ref(), known_value.get_ref()) {
+            (DeValue::Table(given), DeValue::Table(known)) => compare(given, known, &within, tell),
+            (DeValue::Array(given), DeValue::Array(known)) => {
+                let Some(DeValue::Table(known)) = known.first().map(Spanned::get_ref) else {
+                    continue;
+                };
+                for item in given.iter() {
+                    if let DeValue::Table(given) = item.get_ref() {
+                        compare(given, known, &within, tell);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
