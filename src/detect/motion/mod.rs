@@ -9,6 +9,7 @@
 
 mod difference;
 mod noise;
+pub mod recall;
 mod region;
 mod shake;
 
