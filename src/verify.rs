@@ -81,11 +81,7 @@ impl Verifier {
             return Err(models.unsuitable(MODEL, "its threshold must be 0 to 1"));
         }
         let (input, output) = models.shapes(MODEL)?;
-        let patches = [
-            (MOMENTS * 2) as i64,
-            PATCH_PX as i64,
-            PATCH_PX as i64,
-        ];
+        let patches = [(MOMENTS * 2) as i64, PATCH_PX as i64, PATCH_PX as i64];
         if input.get(1..) != Some(&patches[..]) || output.get(1..) != Some(&[7][..]) {
             let message = format!("it must take [n, {patches:?}] and give [n, 7]");
             return Err(models.unsuitable(MODEL, message));
@@ -142,10 +138,7 @@ pub fn cut_patches<'f>(
         let frame = frames(sighting.at)?;
         let earlier_at = sighting.at - std::time::Duration::from_secs_f64(BEFORE_S);
         let earlier = frames(earlier_at).unwrap_or(frame);
-        let (left, top) = (
-            corner(sighting.area.x_px),
-            corner(sighting.area.y_px),
-        );
+        let (left, top) = (corner(sighting.area.x_px), corner(sighting.area.y_px));
         let (now, then) = (frame.luma(), earlier.luma());
         let mut sum = 0.0;
         for y in 0..PATCH_PX {
@@ -164,10 +157,7 @@ pub fn cut_patches<'f>(
     Some(patches)
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a place on a picture"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "a place on a picture")]
 fn corner(centre_px: f64) -> i64 {
     centre_px.floor() as i64 - PATCH_PX as i64 / 2
 }

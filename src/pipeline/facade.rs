@@ -42,7 +42,7 @@ const FLOOD_S: f64 = 2.0;
 /// Watches one facade.
 pub struct FacadeWatch {
     scene: Option<FacadeScene>,
-    verifier: Verifier,
+    verifier: Option<Verifier>,
     motion: Motion,
     candidates: Vec<Candidate>,
     kept: Kept,
@@ -81,12 +81,21 @@ impl FacadeWatch {
     /// Returns a watch over a facade; without a scene the whole picture is watched and floors are
     /// unknown.
     pub fn new(scene: Option<FacadeScene>, verifier: Verifier) -> Self {
+        Self {
+            verifier: Some(verifier),
+            ..Self::unverified(scene)
+        }
+    }
+
+    /// Returns a watch that raises whatever the physics judge lets through, to gather tracks that a
+    /// verifier can be trained on. No service may use it.
+    pub fn unverified(scene: Option<FacadeScene>) -> Self {
         let masks = scene
             .as_ref()
             .map_or_else(Vec::new, |scene| scene.masks.clone());
         Self {
             scene,
-            verifier,
+            verifier: None,
             motion: Motion::new(masks),
             candidates: Vec::new(),
             kept: Kept::default(),
@@ -135,7 +144,7 @@ impl FacadeWatch {
         let Some(stage) = &mut self.stage else { return };
         stage.tracker.take(look.at, look.step_s, &self.candidates);
         stage.find_falls(&self.kept, self.tracks_file.as_mut());
-        stage.settle_falls(&self.kept, &mut self.verifier, now, changes);
+        stage.settle_falls(&self.kept, self.verifier.as_mut(), now, changes);
         stage.follow(&self.kept, look.at, changes);
     }
 }
@@ -202,14 +211,21 @@ impl Stage {
                 && (verdict.is_fall() || track.sightings.len() >= 12)
             {
                 dossier.written = true;
-                file.write(Judged { track, verdict: &verdict }, |at| kept.at(at));
+                file.write(
+                    Judged {
+                        track,
+                        verdict: &verdict,
+                    },
+                    |at| kept.at(at),
+                );
             }
             if verdict.is_fall() {
                 self.falls.push((index, verdict));
             }
         }
         self.falls.sort_by(|(a, _), (b, _)| {
-            let mass = |index: &usize| crate::alarm::falling::typical_mass(&tracks[*index].sightings);
+            let mass =
+                |index: &usize| crate::alarm::falling::typical_mass(&tracks[*index].sightings);
             mass(b).total_cmp(&mass(a)).then(a.cmp(b))
         });
     }
@@ -218,7 +234,7 @@ impl Stage {
     fn settle_falls(
         &mut self,
         kept: &Kept,
-        verifier: &mut Verifier,
+        mut verifier: Option<&mut Verifier>,
         now: StreamTime,
         changes: &mut Vec<AlarmChange>,
     ) {
@@ -230,7 +246,7 @@ impl Stage {
                 self.tracker.pin(id);
                 continue;
             }
-            let Some(looks) = look_at(track, &verdict, kept, verifier) else {
+            let Some(looks) = look_at(track, &verdict, kept, verifier.as_deref_mut()) else {
                 dossier(&mut self.dossiers, id).turned_down += 1;
                 continue;
             };
@@ -297,10 +313,10 @@ fn look_at(
     track: &Track,
     verdict: &Verdict,
     kept: &Kept,
-    verifier: &mut Verifier,
+    verifier: Option<&mut Verifier>,
 ) -> Option<f64> {
     let patches = cut_patches(&track.sightings[verdict.first..], |at| kept.at(at));
-    let Some(patches) = patches else {
+    let (Some(patches), Some(verifier)) = (patches, verifier) else {
         return Some(1.0);
     };
     let (confirmed, looks) = verifier.confirms(&patches);
@@ -324,7 +340,9 @@ fn raising<'t>(
         earlier,
         origin: origin::origin(verdict, &earliest, judge.map()),
         now,
-        score: (verdict.score(track.surprise) * looks).sqrt().clamp(0.0, 1.0),
+        score: (verdict.score(track.surprise) * looks)
+            .sqrt()
+            .clamp(0.0, 1.0),
     }
 }
 

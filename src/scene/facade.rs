@@ -57,7 +57,10 @@ impl FacadeScene {
     /// higher floors higher up, none crossing; polygons inside the picture with three corners.
     pub fn check(&self) -> Result<(), SceneError> {
         if !(1..=200).contains(&self.floors) {
-            return Err(wrong("facade.floors", format!("{} is not 1 to 200", self.floors)));
+            return Err(wrong(
+                "facade.floors",
+                format!("{} is not 1 to 200", self.floors),
+            ));
         }
         if !(2.0..=6.0).contains(&self.storey_height_m) {
             return Err(wrong(
@@ -303,7 +306,11 @@ impl Column {
             .map(|(&height, &y)| (column.plain_height_m(y), height))
             .collect();
         // A map that is not monotone over its own lines (lines drawn badly) cannot correct itself.
-        if column.at_lines.windows(2).any(|pair| pair[0].0 >= pair[1].0) {
+        if column
+            .at_lines
+            .windows(2)
+            .any(|pair| pair[0].0 >= pair[1].0)
+        {
             column.at_lines.clear();
         }
         column
@@ -340,7 +347,11 @@ fn convergence(lines: &[FloorLine], heights: &[f64]) -> f64 {
     let ratio = lines[0].width() / lines[last].width();
     let (low, high) = (heights[0], heights[last]);
     let c = (ratio - 1.0) / (high - low * ratio).max(1.0);
-    if (0.33..=3.0).contains(&ratio) { c } else { 0.0 }
+    if (0.33..=3.0).contains(&ratio) {
+        c
+    } else {
+        0.0
+    }
 }
 
 fn through_two(heights: &[f64], ys: &[f64], c: f64) -> (f64, f64, f64) {
@@ -378,7 +389,11 @@ fn solve(mut m: [[f64; 4]; 3]) -> [f64; 3] {
             .unwrap_or(pivot);
         m.swap(pivot, best);
         let head = m[pivot];
-        let divisor = if head[pivot].abs() < 1e-12 { 1e-12 } else { head[pivot] };
+        let divisor = if head[pivot].abs() < 1e-12 {
+            1e-12
+        } else {
+            head[pivot]
+        };
         for row in (0..3).filter(|&row| row != pivot) {
             let factor = m[row][pivot] / divisor;
             for column in pivot..4 {
@@ -431,7 +446,10 @@ mod tests {
             for h in [1.0, 7.5, 14.0, 20.0, 28.0] {
                 let place = Point::new(0.47, looking_up(h).0).to_px(1920, 1080);
                 let found = map.height_m(place);
-                assert!((found - h).abs() < 0.3, "{floors:?}: {h} m was read as {found}");
+                assert!(
+                    (found - h).abs() < 0.3,
+                    "{floors:?}: {h} m was read as {found}"
+                );
             }
         }
     }
@@ -477,6 +495,9 @@ mod tests {
         masked.masks = vec![Polygon {
             corners: vec![[0.0, 0.0].into(), [0.5, 0.0].into(), [0.5, -0.1].into()],
         }];
-        assert_eq!(masked.check().expect_err("outside").key, "facade.masks[0][2]");
+        assert_eq!(
+            masked.check().expect_err("outside").key,
+            "facade.masks[0][2]"
+        );
     }
 }

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 
 use super::clutter::Clutter;
 use super::nearby::{Nearby, Window};
+use super::seed::{SEED_FRAMES, SEED_GAP_S, find_oldest, is_alike, seed_window};
 use super::state::{Axis, Measured, Motion};
 use crate::clock::StreamTime;
 use crate::detect::motion::Candidate;
@@ -30,17 +31,8 @@ const SEEN_CHANCE: f64 = 0.75;
 /// Squared distance from the prediction, in standard deviations, up to which a candidate may be it.
 const GATE: f64 = 16.0;
 
-/// Earlier frames searched for a beginning, for each of the two earlier sightings.
-const SEED_FRAMES: usize = 3;
-
-/// Time between two sightings of a beginning at most, seconds.
-const SEED_GAP_S: f64 = 0.21;
-
 /// Tracks begun at each candidate at most.
 const SEEDS_EACH: usize = 3;
-
-/// Speed at most, picture heights a second: 24 m/s where 12 m fill the picture.
-const SPEED_MAX: f64 = 2.2;
 
 /// Names a track within one tracker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -375,9 +367,8 @@ impl Track {
 /// Returns the two candidates that gain the track most, if they gain more than a miss.
 fn best_two(track: &Track, frame: &Nearby, clutter: &Clutter) -> [Option<(usize, f64)>; 2] {
     let last = track.last().area;
-    let reach = |axis: &Axis, size_px: f64| {
-        (GATE * axis.spread_px2((1.0 + 0.25 * size_px).powi(2))).sqrt()
-    };
+    let reach =
+        |axis: &Axis, size_px: f64| (GATE * axis.spread_px2((1.0 + 0.25 * size_px).powi(2))).sqrt();
     let (x, y) = (track.x.mean[0], track.y.mean[0]);
     let (reach_x, reach_y) = (
         reach(&track.x, last.width_px),
@@ -419,9 +410,8 @@ fn gain(track: &Track, candidate: &Candidate, clutter: &Clutter) -> Option<f64> 
         return None;
     }
     let density = clutter.density_per_px2(candidate.area.centre());
-    let likelihood = -0.5 * distance
-        - 0.5 * (spread_x * spread_y).ln()
-        - (2.0 * std::f64::consts::PI).ln();
+    let likelihood =
+        -0.5 * distance - 0.5 * (spread_x * spread_y).ln() - (2.0 * std::f64::consts::PI).ln();
     let last = track.last();
     // The same thing keeps its mass within a factor of about two from one frame to the next;
     // clutter's masses spread over e^1.3. The difference of the two, bounded.
@@ -452,63 +442,4 @@ fn sighting(at: StreamTime, candidate: &Candidate) -> Sighting {
         mass: candidate.mass,
         contrast: candidate.contrast,
     }
-}
-
-/// Returns where a falling thing that is now at `newest` can have been `gap_s` earlier: above it.
-fn seed_window(newest: &Candidate, gap_s: f64, height_px: f64) -> Window {
-    let area = &newest.area;
-    let aside = 0.5 * height_px * gap_s + 2.0;
-    Window {
-        left: area.x_px - aside,
-        right: area.x_px + aside,
-        top: area.y_px - SPEED_MAX * height_px * gap_s,
-        bottom: area.y_px + 0.5,
-    }
-}
-
-fn is_alike(a: &Candidate, b: &Candidate) -> bool {
-    (a.mass / b.mass.max(1.0)).ln().abs() < 1.8
-}
-
-/// Returns the candidate that stands before the other two as a falling thing would: the nearest to
-/// where gravity of a middling scale puts it.
-fn find_oldest(
-    recent: &VecDeque<Nearby>,
-    (newest_at, newest): (StreamTime, &Candidate),
-    (middle_at, middle): (StreamTime, &Candidate),
-    height_px: f64,
-) -> Option<(StreamTime, Candidate)> {
-    let late_s = newest_at.secs_since(middle_at);
-    let speed_x = (newest.area.x_px - middle.area.x_px) / late_s;
-    let speed_y = (newest.area.y_px - middle.area.y_px) / late_s;
-    let mut best: Option<(f64, StreamTime, Candidate)> = None;
-    let earlier = recent.iter().rev().filter(|frame| frame.at < middle_at);
-    for frame in earlier.take(SEED_FRAMES) {
-        let early_s = middle_at.secs_since(frame.at);
-        if early_s > SEED_GAP_S {
-            break;
-        }
-        // Speed differs between the two intervals by acceleration times half their sum.
-        let bend = 0.5 * early_s * (early_s + late_s) * height_px;
-        let slack = 2.0 + 0.15 * middle.area.height_px.max(newest.area.height_px);
-        let window = Window {
-            left: middle.area.x_px - speed_x * early_s - slack,
-            right: middle.area.x_px - speed_x * early_s + slack,
-            top: middle.area.y_px - speed_y * early_s - 0.1 * bend - slack,
-            bottom: middle.area.y_px - speed_y * early_s + 1.3 * bend + slack,
-        };
-        let expected = middle.area.y_px - speed_y * early_s + 0.4 * bend;
-        frame.visit(window, |_, oldest| {
-            let fallen_px = newest.area.y_px - oldest.area.y_px;
-            if fallen_px < 2.5 || !is_alike(middle, oldest) {
-                return;
-            }
-            let away = (oldest.area.y_px - expected)
-                .hypot(oldest.area.x_px - middle.area.x_px + speed_x * early_s);
-            if best.as_ref().is_none_or(|(least, ..)| away < *least) {
-                best = Some((away, frame.at, *oldest));
-            }
-        });
-    }
-    best.map(|(_, at, oldest)| (at, oldest))
 }

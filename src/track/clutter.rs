@@ -174,7 +174,10 @@ mod tests {
         let mut clutter = Clutter::new(1920.0, 1080.0);
         for frame in 0..500_u32 {
             let spot = f64::from(frame % 7) * 4.0;
-            let leaves = [Point::new(100.0 + spot, 900.0), Point::new(110.0, 905.0 + spot)];
+            let leaves = [
+                Point::new(100.0 + spot, 900.0),
+                Point::new(110.0, 905.0 + spot),
+            ];
             clutter.take(f64::from(frame) * 0.04, 0.04, leaves.into_iter());
         }
         assert!(clutter.density_per_px2(Point::new(112.0, 912.0)) > 5e-4);

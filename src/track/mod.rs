@@ -3,5 +3,6 @@
 pub mod accelerating;
 mod clutter;
 mod nearby;
+mod seed;
 mod state;
 pub mod overlap;

@@ -417,7 +417,10 @@ mod tests {
         assert!(steady.cost() > fall.cost() + 100.0, "{steady:?} {fall:?}");
         let known = Beliefs::of_scene(1080.0, 25.0, -0.5 * 25.0 / 1080.0);
         let known = fit_fall(&samples, &known).model;
-        assert!((known.fallen_m(1.36) - truth.fallen_m(1.36)).abs() < 0.8, "{known:?}");
+        assert!(
+            (known.fallen_m(1.36) - truth.fallen_m(1.36)).abs() < 0.8,
+            "{known:?}"
+        );
     }
 
     #[test]

@@ -198,13 +198,7 @@ impl Judge {
         let height_px = self.size_px.1;
         self.map.as_ref().map_or_else(
             || Beliefs::of_any_facade(height_px),
-            |map| {
-                Beliefs::of_scene(
-                    height_px,
-                    map.px_per_m(place),
-                    map.convergence_per_m(place),
-                )
-            },
+            |map| Beliefs::of_scene(height_px, map.px_per_m(place), map.convergence_per_m(place)),
         )
     }
 
@@ -216,15 +210,17 @@ impl Judge {
         lasted_s: f64,
         strain: f64,
     ) -> Option<&'static str> {
-        let storey_m = self.map.as_ref().map_or(STOREY_M, FacadeMap::storey_height_m);
+        let storey_m = self
+            .map
+            .as_ref()
+            .map_or(STOREY_M, FacadeMap::storey_height_m);
         let fall = &verdict.fall;
         let end_m = fall.fallen_m(lasted_s);
         let scale = fall.px_per_m_after(end_m * 0.5);
         let size_m = typical_size_px(sightings) / scale;
         let came_px = fall.y_px(lasted_s) - fall.y0_px;
-        let aside_px = (verdict.across.x_px(lasted_s, fall.y_px(lasted_s))
-            - verdict.across.x0_px)
-            .abs();
+        let aside_px =
+            (verdict.across.x_px(lasted_s, fall.y_px(lasted_s)) - verdict.across.x0_px).abs();
         let demands = [
             (verdict.evidence >= EVIDENCE_MIN, "no acceleration"),
             (verdict.misfit <= 3.0, "not ballistic"),
@@ -319,7 +315,11 @@ fn solve(mut m: [[f64; 4]; 3]) -> [f64; 3] {
             .unwrap_or(pivot);
         m.swap(pivot, best);
         let head = m[pivot];
-        let divisor = if head[pivot].abs() < 1e-12 { 1e-12 } else { head[pivot] };
+        let divisor = if head[pivot].abs() < 1e-12 {
+            1e-12
+        } else {
+            head[pivot]
+        };
         for row in (0..3).filter(|&row| row != pivot) {
             let factor = m[row][pivot] / divisor;
             for column in pivot..4 {
@@ -327,5 +327,12 @@ fn solve(mut m: [[f64; 4]; 3]) -> [f64; 3] {
             }
         }
     }
-    std::array::from_fn(|row| m[row][3] / if m[row][row].abs() < 1e-12 { 1e-12 } else { m[row][row] })
+    std::array::from_fn(|row| {
+        m[row][3]
+            / if m[row][row].abs() < 1e-12 {
+                1e-12
+            } else {
+                m[row][row]
+            }
+    })
 }

@@ -177,10 +177,7 @@ impl Falling {
     }
 
     /// Returns the keys of the events that last and whether their object was just seen.
-    pub(crate) fn live<'a>(
-        &'a self,
-        tracks: &'a [Track],
-    ) -> impl Iterator<Item = AlarmKey> + 'a {
+    pub(crate) fn live<'a>(&'a self, tracks: &'a [Track]) -> impl Iterator<Item = AlarmKey> + 'a {
         self.events
             .iter()
             .filter(|event| event.alarm.ended_at.is_none())
@@ -206,9 +203,8 @@ pub(crate) enum Joined {
 impl Event {
     /// Returns how far the track's way is from the event's, across the picture.
     fn distance_px(&self, track: &Track) -> f64 {
-        let distance = |sighting: &Sighting, point: &TrackPoint| {
-            (sighting.area.x_px - point.area.x_px).abs()
-        };
+        let distance =
+            |sighting: &Sighting, point: &TrackPoint| (sighting.area.x_px - point.area.x_px).abs();
         let nearest = |sighting: &Sighting| {
             self.alarm
                 .track
@@ -258,8 +254,5 @@ pub(crate) fn point(sighting: &Sighting) -> TrackPoint {
 pub(crate) fn typical_mass(sightings: &[Sighting]) -> f64 {
     let mut masses: Vec<f32> = sightings.iter().map(|s| s.mass).collect();
     masses.sort_by(f32::total_cmp);
-    masses
-        .get(masses.len() / 2)
-        .copied()
-        .map_or(0.0, f64::from)
+    masses.get(masses.len() / 2).copied().map_or(0.0, f64::from)
 }

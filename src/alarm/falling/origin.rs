@@ -14,11 +14,7 @@ const SEEN_PX: f64 = 3.0;
 
 /// Returns the origin of a fall whose earliest point is `earliest` and whose speed there, downwards,
 /// is what the verdict's fall says.
-pub(crate) fn origin(
-    verdict: &Verdict,
-    earliest: &TrackPoint,
-    map: Option<&FacadeMap>,
-) -> Origin {
+pub(crate) fn origin(verdict: &Verdict, earliest: &TrackPoint, map: Option<&FacadeMap>) -> Origin {
     let place = earliest.area.centre();
     let mut origin = Origin {
         x_px: (place.x * 10.0).round() / 10.0,

@@ -135,9 +135,10 @@ impl Motion {
         candidates.clear();
         loop {
             let now_at = self.frames.get(self.next)?.frame.at;
-            let after = self.frames.iter().position(|held| {
-                held.frame.at.secs_since(now_at) >= GAP_S
-            })?;
+            let after = self
+                .frames
+                .iter()
+                .position(|held| held.frame.at.secs_since(now_at) >= GAP_S)?;
             let before = self
                 .frames
                 .iter()
@@ -177,7 +178,9 @@ impl Motion {
             .last_look
             .map_or(0.04, |last| frame.at.secs_since(last));
         let shift = |index: usize| {
-            self.frames[now].profile.shift_to(&self.frames[index].profile)
+            self.frames[now]
+                .profile
+                .shift_to(&self.frames[index].profile)
         };
         let neighbour = |index: usize| {
             let shift = shift(index);
@@ -265,9 +268,11 @@ impl Stage {
                 let x = (column as f64 + 0.5) / across as f64;
                 let y = (row as f64 + 0.5) / down as f64;
                 let middle = Point::new(x, y);
-                stage.ignored.push(masks.iter().any(|mask| mask.contains(middle)));
-                let region = row * REGIONS_DOWN / down * REGIONS_ACROSS
-                    + column * REGIONS_ACROSS / across;
+                stage
+                    .ignored
+                    .push(masks.iter().any(|mask| mask.contains(middle)));
+                let region =
+                    row * REGIONS_DOWN / down * REGIONS_ACROSS + column * REGIONS_ACROSS / across;
                 stage.region_of.push(u8::try_from(region).unwrap_or(0));
             }
         }
@@ -315,7 +320,8 @@ impl Stage {
                 continue;
             }
             counts[region][quarter(maximum, threshold).min(RATIOS - 1)] += 1;
-            self.moving.push((u32::try_from(index).unwrap_or(u32::MAX), threshold));
+            self.moving
+                .push((u32::try_from(index).unwrap_or(u32::MAX), threshold));
         }
         let mut factors = [1.0_f32; REGIONS];
         for region in 0..REGIONS {
@@ -393,7 +399,12 @@ fn choose_fairly(grown: &mut [(u8, Candidate)], candidates: &mut Vec<Candidate>)
         counts[usize::from(*region)] += 1;
     }
     let mut quota = 1;
-    while counts.iter().map(|&count| count.min(quota + 1)).sum::<usize>() <= CANDIDATES_MAX {
+    while counts
+        .iter()
+        .map(|&count| count.min(quota + 1))
+        .sum::<usize>()
+        <= CANDIDATES_MAX
+    {
         quota += 1;
     }
     grown.sort_unstable_by(|(_, a), (_, b)| {

@@ -53,8 +53,11 @@ impl Profile {
         }
         let count = height.div_ceil(STEP).max(1);
         self.columns.clear();
-        self.columns
-            .extend(self.sums.iter().map(|&sum| (f64::from(sum) / count as f64) as f32));
+        self.columns.extend(
+            self.sums
+                .iter()
+                .map(|&sum| (f64::from(sum) / count as f64) as f32),
+        );
     }
 
     /// Returns where this picture's content stands in `other`, relative to here.
@@ -118,7 +121,11 @@ mod tests {
         for y in 0..200_usize {
             for x in 0..200_usize {
                 let (x, y) = (x + dx, y + dy);
-                bytes.push(if (x / 13) % 2 == (y / 17) % 3 { 200 } else { 60 });
+                bytes.push(if (x / 13) % 2 == (y / 17) % 3 {
+                    200
+                } else {
+                    60
+                });
             }
         }
         bytes
