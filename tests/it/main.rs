@@ -4,4 +4,5 @@ mod cameras;
 mod evidence;
 mod models;
 mod rtsp;
+mod config;
 mod tidy;
