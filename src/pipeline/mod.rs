@@ -2,7 +2,6 @@
 
 pub mod elevator;
 pub mod facade;
-pub mod tracks_file;
 
 mod stir;
 

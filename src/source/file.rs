@@ -1,20 +1,37 @@
-//! Recordings: any container libavformat reads. Reads one packet at a time, never ahead.
+//! Recordings: any container libavformat reads. Reads one packet at a time, never ahead, never from
+//! anywhere but the file named. `play` runs one as a camera, at its own pace.
 
+mod play;
+
+use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use bytes::Bytes;
 use ffmpeg_next as ff;
 use jiff::Timestamp;
 
+pub use self::play::{FileCamera, Repeat, run};
 use crate::clock::StreamTime;
 use crate::source::{Codec, Framing, Packet, StreamInfo};
 
 /// Why a recording cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    #[error("cannot open {path} as a recording; is it a video file, and whole?")]
-    Open { path: PathBuf, source: ff::Error },
+    #[error("cannot open {path}")]
+    Access { path: PathBuf, source: io::Error },
+    #[error("{path} is a folder; name a recording in it")]
+    Folder { path: PathBuf },
+    #[error("{path} is empty; was the recording written?")]
+    Empty { path: PathBuf },
+    #[error(
+        "{path} has no index (moov): the recording is not finished or was cut off; \
+         record it to its end, or use a container that needs no end, as .mkv or .ts"
+    )]
+    Unfinished { path: PathBuf },
+    #[error("{path} is not a recording that FFmpeg can read")]
+    NotARecording { path: PathBuf, source: ff::Error },
     #[error("{path} holds no video stream")]
     NoVideo { path: PathBuf },
     #[error("reading {path} failed after {packets} packets")]
@@ -22,6 +39,14 @@ pub enum FileError {
         path: PathBuf,
         packets: u64,
         source: ff::Error,
+    },
+    #[error(
+        "{path} breaks off after {read_s:.1} s of {duration_s:.1} s; what there was has been read"
+    )]
+    Truncated {
+        path: PathBuf,
+        read_s: f64,
+        duration_s: f64,
     },
 }
 
@@ -31,25 +56,43 @@ pub struct Recording {
     path: PathBuf,
     stream: usize,
     time_base: ff::Rational,
+    /// Where the timeline begins, in the stream's time base; none until the first packet.
     first_pts: Option<i64>,
     frame_us: i64,
+    /// Added to every time, so that a timestamp that jumps back does not.
+    shift_us: i64,
     next_decode_us: i64,
+    /// How far presentation got.
+    read_us: i64,
+    /// How long the container says the video is.
+    expected_us: Option<i64>,
     info: Arc<StreamInfo>,
     packets: u64,
+    ended: bool,
 }
+
+/// Decoding times may go back by this much before it counts as a jump.
+const BACK_US: i64 = 1_000_000;
+
+/// A recording may be shorter than its container says by this much: containers round, and some
+/// count the last picture's duration twice.
+const SHORT_US: i64 = 300_000;
+
+/// How often reading may say "try again" in a row: files have no reason to.
+const TRIES_MAX: u32 = 100;
 
 impl Recording {
     /// Opens the recording and finds its best video stream.
-    /// Fails when libavformat cannot read it or it has no video.
+    /// Fails when it is not there, is no recording, is not finished, or has no video.
     pub fn open(path: &Path) -> Result<Self, FileError> {
+        quiet_libav();
+        look_at(path)?;
+        let input = open_input(path)?;
         let owned = || path.to_path_buf();
-        let input = ff::format::input(path).map_err(|source| FileError::Open {
-            path: owned(),
-            source,
-        })?;
         let best = input
             .streams()
             .best(ff::media::Type::Video)
+            .filter(|stream| stream.parameters().id() != ff::codec::Id::None)
             .ok_or_else(|| FileError::NoVideo { path: owned() })?;
         let (stream, time_base) = (best.index(), best.time_base());
         let rate = f64::from(best.avg_frame_rate());
@@ -58,17 +101,23 @@ impl Recording {
         } else {
             25.0
         };
+        let known = |value: i64| (value != ff::ffi::AV_NOPTS_VALUE).then_some(value);
         let info = Arc::new(stream_info(&best.parameters()));
-        let frame_us = StreamTime::from_secs_f64(1.0 / rate).as_micros();
+        let expected_us = known(best.duration()).map(|units| micros(units, time_base));
         Ok(Self {
             path: owned(),
             stream,
             time_base,
-            first_pts: None,
-            frame_us,
-            next_decode_us: 0,
+            // What an edit list hides lies before this, and so before zero.
+            first_pts: known(best.start_time()),
+            frame_us: StreamTime::from_secs_f64(1.0 / rate).as_micros(),
+            shift_us: 0,
+            next_decode_us: i64::MIN,
+            read_us: 0,
+            expected_us: expected_us.filter(|us| *us > 0),
             info,
             packets: 0,
+            ended: false,
             input,
         })
     }
@@ -84,19 +133,28 @@ impl Recording {
         (duration > 0).then(|| duration as f64 / f64::from(ff::ffi::AV_TIME_BASE))
     }
 
-    /// Returns the next packet in decoding order, or none at the end.
-    /// Fails when the file breaks off in a way libavformat cannot read past.
+    /// Returns the next packet in decoding order, or none at the end. Times before zero belong to
+    /// pictures that the recording hides. Fails once, when all packets that can be read are read
+    /// and the recording breaks off or is shorter than its container says.
     pub fn next_packet(&mut self) -> Result<Option<Packet>, FileError> {
-        loop {
+        let mut tries = 0;
+        while !self.ended {
             let mut packet = ff::Packet::empty();
             match packet.read(&mut self.input) {
-                Ok(()) if packet.stream() == self.stream => {
+                Ok(()) if packet.stream() == self.stream && packet.size() > 0 => {
                     self.packets += 1;
                     return Ok(Some(self.packet(&packet)));
                 }
                 Ok(()) => {}
-                Err(ff::Error::Eof) => return Ok(None),
+                Err(ff::Error::Eof) => {
+                    self.ended = true;
+                    self.check_length()?;
+                }
+                Err(ff::Error::Other {
+                    errno: ff::error::EAGAIN,
+                }) if tries < TRIES_MAX => tries += 1,
                 Err(source) => {
+                    self.ended = true;
                     return Err(FileError::Read {
                         path: self.path.clone(),
                         packets: self.packets,
@@ -105,35 +163,148 @@ impl Recording {
                 }
             }
         }
+        Ok(None)
     }
 
     fn packet(&mut self, packet: &ff::Packet) -> Packet {
-        let to_us = |value: i64, base: ff::Rational| {
-            let us = i128::from(value) * 1_000_000 * i128::from(base.numerator())
-                / i128::from(base.denominator().max(1));
-            i64::try_from(us).unwrap_or(i64::MAX)
-        };
         let raw = packet.pts().or_else(|| packet.dts());
         let first = *self.first_pts.get_or_insert_with(|| raw.unwrap_or(0));
+        let relative = |value: i64| micros(value.saturating_sub(first), self.time_base);
+        let began = self.next_decode_us != i64::MIN;
+        let next_us = if began { self.next_decode_us } else { 0 };
         // Containers without timestamps (raw streams) get them from the frame rate.
-        let at_us = raw.map_or(self.next_decode_us, |pts| {
-            to_us(pts - first, self.time_base)
-        });
-        let decode_us = packet.dts().map_or(self.next_decode_us, |dts| {
-            to_us(dts - first, self.time_base)
-        });
-        self.next_decode_us = decode_us + self.frame_us;
-        let at = StreamTime::from_micros(at_us);
-        let captured_at = Timestamp::from_microsecond(at_us).unwrap_or(Timestamp::UNIX_EPOCH);
+        let decode_us = packet.dts().map(relative);
+        let decode_us = decode_us.map_or(next_us, |us| us.saturating_add(self.shift_us));
+        let back_us = if began {
+            next_us.saturating_sub(decode_us)
+        } else {
+            0
+        };
+        let jump_us = if back_us > BACK_US { back_us } else { 0 };
+        self.shift_us = self.shift_us.saturating_add(jump_us);
+        let at_us = packet.pts().or_else(|| packet.dts()).map(relative);
+        let at_us = at_us.map_or(next_us, |us| us.saturating_add(self.shift_us));
+        let decode_us = decode_us.saturating_add(jump_us);
+        self.next_decode_us = decode_us.saturating_add(self.frame_us);
+        let duration_us = match packet.duration() {
+            0 => self.frame_us,
+            units => micros(units, self.time_base),
+        };
+        self.read_us = self.read_us.max(at_us.saturating_add(duration_us));
         Packet {
             data: Bytes::copy_from_slice(packet.data().unwrap_or_default()),
-            at,
-            decode_at: StreamTime::from_micros(decode_us),
-            captured_at,
+            at: StreamTime::from_micros(at_us),
+            decode_at: StreamTime::from_micros(decode_us.min(at_us)),
+            captured_at: Timestamp::from_microsecond(at_us).unwrap_or(Timestamp::UNIX_EPOCH),
             key: packet.is_key(),
             lost: 0,
         }
     }
+
+    /// Compares what was read with what the container says.
+    fn check_length(&self) -> Result<(), FileError> {
+        let read_us = self.read_us - self.shift_us;
+        match self.expected_us {
+            Some(expected_us) if read_us + SHORT_US + 2 * self.frame_us < expected_us => {
+                Err(FileError::Truncated {
+                    path: self.path.clone(),
+                    read_s: StreamTime::from_micros(read_us).as_secs_f64(),
+                    duration_s: StreamTime::from_micros(expected_us).as_secs_f64(),
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn micros(units: i64, base: ff::Rational) -> i64 {
+    let us = i128::from(units) * 1_000_000 * i128::from(base.numerator())
+        / i128::from(base.denominator().max(1));
+    i64::try_from(us).unwrap_or(i64::MAX)
+}
+
+/// Fails for what is no file with anything in it: libavformat's own words for it help nobody.
+fn look_at(path: &Path) -> Result<(), FileError> {
+    let owned = || path.to_path_buf();
+    let access = |source| FileError::Access {
+        path: owned(),
+        source,
+    };
+    let found = fs::metadata(path).map_err(access)?;
+    if found.is_dir() {
+        return Err(FileError::Folder { path: owned() });
+    }
+    fs::File::open(path).map_err(access)?;
+    if found.is_file() && found.len() == 0 {
+        return Err(FileError::Empty { path: owned() });
+    }
+    Ok(())
+}
+
+fn open_input(path: &Path) -> Result<ff::format::context::Input, FileError> {
+    // A playlist named as a recording must not make it open anything else.
+    let mut options = ff::Dictionary::new();
+    options.set("protocol_whitelist", "file");
+    ff::format::input_with_dictionary(path, options).map_err(|source| {
+        let path = path.to_path_buf();
+        if source == ff::Error::InvalidData && is_mp4(&path) {
+            FileError::Unfinished { path }
+        } else {
+            FileError::NotARecording { path, source }
+        }
+    })
+}
+
+/// Returns whether the file begins as MP4 and QuickTime do: a box named `ftyp`.
+fn is_mp4(path: &Path) -> bool {
+    let mut head = [0; 8];
+    let read = fs::File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    read.is_ok() && &head[4..] == b"ftyp"
+}
+
+/// Sends libav's own messages, warnings and worse, to the log at debug level, once and for all;
+/// it would write them to stderr, thousands a second for a damaged stream.
+pub(crate) fn quiet_libav() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        #[expect(
+            unsafe_code,
+            reason = "libav takes its log's receiver as a C function only"
+        )]
+        // SAFETY: the function has the type libav asks for and lives as long as the program.
+        unsafe {
+            ff::ffi::av_log_set_callback(Some(libav_says));
+        }
+    });
+}
+
+#[expect(unsafe_code, reason = "called by libav, with its message in C's form")]
+unsafe extern "C" fn libav_says(
+    context: *mut std::ffi::c_void,
+    level: std::ffi::c_int,
+    format: *const std::ffi::c_char,
+    arguments: *mut ff::ffi::__va_list_tag,
+) {
+    if level > ff::ffi::AV_LOG_WARNING || !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
+    }
+    let mut line = [0; 512];
+    let mut prefix = 1;
+    // SAFETY: all pointers but the last two are libav's own, passed on unchanged within the call;
+    // libav writes at most the given size into `line`, its final 0 included.
+    unsafe {
+        ff::ffi::av_log_format_line(
+            context,
+            level,
+            format,
+            arguments,
+            line.as_mut_ptr().cast(),
+            512,
+            &raw mut prefix,
+        );
+    }
+    let text: &[u8] = line.split(|byte| *byte == 0).next().unwrap_or_default();
+    tracing::debug!("libav: {}", String::from_utf8_lossy(text).trim_end());
 }
 
 #[expect(

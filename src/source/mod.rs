@@ -3,9 +3,11 @@
 //! A source never decodes and never waits for a stage behind it without a bound.
 
 pub mod file;
+mod outlet;
 pub mod ring;
 pub mod rtsp;
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -50,7 +52,7 @@ pub struct StreamInfo {
 }
 
 /// One encoded picture.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Packet {
     pub data: Bytes,
     /// Presentation time on this timeline.
@@ -63,6 +65,18 @@ pub struct Packet {
     pub key: bool,
     /// RTP packets lost just before this picture.
     pub lost: u32,
+}
+
+impl fmt::Debug for Packet {
+    /// Shows all but the picture's bytes: they belong in no log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (bytes, key) = (self.data.len(), if self.key { ", key" } else { "" });
+        write!(
+            f,
+            "Packet({bytes} bytes at {}, decoded at {}{key}, {} lost)",
+            self.at, self.decode_at, self.lost
+        )
+    }
 }
 
 /// What a source has to say, in order.

@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::backoff::Retry;
 pub use self::failure::{Cause, Failure};
 pub use self::url::{CameraUrl, Credentials, UrlError};
+pub use super::outlet::EVENTS_MAX;
 
 use self::backoff::Backoff;
 use self::delivery::Delivery;
@@ -37,10 +38,6 @@ use crate::clock::Clock;
 use crate::health::{Board, Link};
 use crate::id::CameraId;
 use crate::source::{Codec, Framing, Packet, SourceEvent, StreamInfo};
-
-/// How many events a camera's queue should hold: 10 s at 25 pictures a second. When it is full the
-/// camera's pictures are dropped up to the next key picture that finds room.
-pub const EVENTS_MAX: usize = 256;
 
 /// How RTP travels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -242,7 +239,7 @@ async fn run_once(camera: &RtspCamera, delivery: &mut Delivery, clock: &dyn Cloc
                     media.take_parameters(delivery);
                 }
                 delivery.picture(frame, media.info.as_ref(), clock);
-                if !delivery.delivered && Instant::now() > key_by {
+                if !delivery.delivers() && Instant::now() > key_by {
                     return Failure::no_key_picture(camera);
                 }
             }
@@ -285,7 +282,7 @@ impl Media {
             bits_per_sample: 0,
         };
         if self.info.as_deref() != Some(&info) {
-            delivery.parameters(&info);
+            delivery.new_timeline();
             self.info = Some(Arc::new(info));
         }
     }

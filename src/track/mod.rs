@@ -1,8 +1,4 @@
 //! The same thing over time. Pure: no I/O, no clock, no async; time comes with the frames.
 
 pub mod accelerating;
-mod clutter;
-mod nearby;
-mod seed;
-mod state;
 pub mod overlap;

@@ -1,5 +1,7 @@
 //! Real cameras for tests: GStreamer's RTSP server over clips, as its own process, and the clips.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -36,6 +38,13 @@ impl Cameras {
         let port = port.unwrap_or_else(|| panic!("the camera server said {line:?}"));
         let port = port.parse().unwrap();
         Self { server, port }
+    }
+
+    /// Stops the server where it is: its connections stay open and nothing comes any more.
+    pub(crate) fn freeze(&self) {
+        let id = i32::try_from(self.server.id()).unwrap();
+        let process = rustix::process::Pid::from_raw(id).unwrap();
+        rustix::process::kill_process(process, rustix::process::Signal::STOP).unwrap();
     }
 
     /// Returns the URL of camera `name`, with `login` ("user:password@") in it.

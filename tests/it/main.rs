@@ -1,8 +1,8 @@
 //! One binary for all integration tests: real parts, one module an area.
 
 mod cameras;
+mod decode;
 mod evidence;
 mod models;
 mod rtsp;
-mod config;
 mod tidy;

@@ -72,11 +72,6 @@ impl Timeline {
         }
     }
 
-    /// Returns whether a timeline has begun.
-    pub(super) fn began(&self) -> bool {
-        self.base.is_some()
-    }
-
     /// Returns by how much decoding goes ahead of presentation.
     pub(super) fn reorder_us(&self) -> i64 {
         self.reorder_us
@@ -271,6 +266,7 @@ mod tests {
 
     const RATE: i64 = 90_000;
 
+    #[expect(clippy::cast_possible_truncation, reason = "small numbers")]
     fn stamp(rtp_s: f64, arrived_s: f64, key: bool) -> Stamp {
         Stamp {
             rtp: (rtp_s * RATE as f64) as i64,
@@ -334,6 +330,7 @@ mod tests {
         // I P b b b P b b b, as x265 sends it.
         let order = [0, 4, 2, 1, 3, 8, 6, 5, 7, 9, 13, 11, 10, 12];
         let mut reordered = 0;
+        let mut began = false;
         let mut last = StreamTime::from_micros(i64::MIN);
         for (n, picture) in order.iter().cycle().take(60).enumerate() {
             let round = n / order.len() * 14;
@@ -341,8 +338,10 @@ mod tests {
             let stamp = stamp(seconds, 0.04 * n as f64, *picture == 0);
             if timeline.look(stamp) != Step::Continues {
                 reordered += 1;
+                began = false;
                 last = StreamTime::from_micros(i64::MIN);
-            } else if timeline.began() || stamp.key {
+            } else if began || stamp.key {
+                began = true;
                 let (at, decode_at) = timeline.place(stamp.rtp);
                 assert!(decode_at <= at && decode_at > last, "{n}: {decode_at} {at}");
                 last = decode_at;
@@ -378,8 +377,11 @@ mod tests {
 
         let mut unset = CameraClock::default();
         unset.report(0, 0, Duration::ZERO, wall);
-        unset.report(0, ntp(wall.as_second()) & 0, Duration::ZERO, wall);
+        // A clock that was never set: 1970 by its own count, and before.
+        unset.report(0, ntp(-1), Duration::ZERO, wall);
         assert_eq!(unset.offset_ms(), None);
+        unset.report(0, ntp(5), Duration::ZERO, wall);
+        assert_eq!(unset.captured_at(picture, 90_000), wall);
     }
 
     #[test]
