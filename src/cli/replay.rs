@@ -17,8 +17,11 @@ use crate::detect::ebike::EbikeDetector;
 use crate::detect::{Models, Runtime};
 use crate::pipeline::Watch;
 use crate::pipeline::elevator::ElevatorWatch;
+use crate::pipeline::facade::FacadeWatch;
+use crate::pipeline::tracks_file::TracksFile;
 use crate::scene::Kind;
 use crate::source::file::Recording;
+use crate::verify::Verifier;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -33,6 +36,10 @@ pub struct Args {
     /// Print JSON lines.
     #[arg(long)]
     json: bool,
+    /// Also write the judged tracks of a facade and their patches into this folder, for training
+    /// the verifier. It has no say then: the alarms are those of the physics judge alone.
+    #[arg(long, value_name = "FOLDER")]
+    dump_tracks: Option<PathBuf>,
 }
 
 /// Runs the command. Fails when the clip cannot be opened or read to its end.
@@ -52,13 +59,27 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn open_watch(args: &Args, scene: crate::scene::Scene) -> anyhow::Result<Box<dyn Watch>> {
+    if let Some(folder) = &args.dump_tracks {
+        anyhow::ensure!(
+            args.kind == Kind::Facade,
+            "--dump-tracks needs --kind facade"
+        );
+        let file = TracksFile::open(folder)
+            .with_context(|| format!("cannot write tracks into {}", folder.display()))?;
+        let mut watch = FacadeWatch::unverified(scene.facade);
+        watch.write_tracks(file);
+        return Ok(Box::new(watch));
+    }
     let models = Models::open(&Runtime::load(None)?, None)?;
     match args.kind {
         Kind::Elevator => {
             let detector = EbikeDetector::load(&models)?;
             Ok(Box::new(ElevatorWatch::new(scene.elevator, detector)))
         }
-        Kind::Facade => anyhow::bail!("no facade watch is built in"),
+        Kind::Facade => {
+            let verifier = Verifier::load(&models)?;
+            Ok(Box::new(FacadeWatch::new(scene.facade, verifier)))
+        }
     }
 }
 

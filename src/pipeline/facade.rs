@@ -1,1 +1,447 @@
-//! The facade watch: motion, tracks, gravity, verifier, look-back.
+//! Watches a facade: motion, tracks, the physics judge, the verifier, looking back, alarms.
+//!
+//! The same frames give the same changes, always. Keeps the newest frames (shared, not copied)
+//! within a bound of bytes and time; allocates nothing for a frame on which nothing falls.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::tracks_file::{Judged, TracksFile};
+use super::{Condition, Watch};
+use crate::alarm::falling::judge::{Judge, Verdict};
+use crate::alarm::falling::{Falling, Joined, Raising, origin};
+use crate::alarm::{Alarm, AlarmChange, AlarmKey, TrackPoint};
+use crate::clock::StreamTime;
+use crate::decode::Frame;
+use crate::detect::motion::recall::{Wanted, recall};
+use crate::detect::motion::{Candidate, Look, Motion};
+use crate::scene::facade::FacadeScene;
+use crate::track::accelerating::{Track, TrackId, Tracker};
+use crate::verify::{Verifier, cut_patches};
+
+/// How long frames are kept for looking back: a fall of two storeys takes 1.1 s.
+const KEEP: Duration = Duration::from_millis(1700);
+
+/// Bytes of frames kept at most, 192 MiB: 60 frames of 1080p. Beyond it the oldest go early, and
+/// looking back reaches less far.
+const KEEP_BYTES_MAX: usize = 192 << 20;
+
+/// Frames an alarm carries at most.
+const ALARM_FRAMES_MAX: usize = 16;
+
+/// Time between the frames an alarm carries after it was raised.
+const ALARM_FRAMES_STEP: Duration = Duration::from_millis(70);
+
+/// How often a track the verifier turned down may come back, and after how many more sightings.
+const SECOND_LOOKS: u32 = 4;
+const SECOND_LOOK_AFTER: usize = 4;
+
+/// Time over which flooding is averaged, seconds: a bird at the lens is no flood.
+const FLOOD_S: f64 = 2.0;
+
+/// Watches one facade.
+pub struct FacadeWatch {
+    scene: Option<FacadeScene>,
+    verifier: Option<Verifier>,
+    motion: Motion,
+    candidates: Vec<Candidate>,
+    kept: Kept,
+    stage: Option<Stage>,
+    flooded_share: f64,
+    shake_px: f64,
+    tracks_file: Option<TracksFile>,
+}
+
+/// What depends on the picture's size.
+struct Stage {
+    size_px: (u32, u32),
+    tracker: Tracker,
+    judge: Judge,
+    falling: Falling,
+    dossiers: Vec<Dossier>,
+    falls: Vec<(usize, Verdict)>,
+    pictures: Vec<Pictures>,
+}
+
+/// What was decided about a live track so far.
+struct Dossier {
+    id: TrackId,
+    judged_at: usize,
+    turned_down: u32,
+    written: bool,
+}
+
+/// The frames that go with an alarm's end.
+struct Pictures {
+    key: AlarmKey,
+    frames: Vec<Frame>,
+}
+
+impl FacadeWatch {
+    /// Returns a watch over a facade; without a scene the whole picture is watched and floors are
+    /// unknown.
+    pub fn new(scene: Option<FacadeScene>, verifier: Verifier) -> Self {
+        Self {
+            verifier: Some(verifier),
+            ..Self::unverified(scene)
+        }
+    }
+
+    /// Returns a watch that raises whatever the physics judge lets through, to gather tracks that a
+    /// verifier can be trained on. No service may use it.
+    pub fn unverified(scene: Option<FacadeScene>) -> Self {
+        let masks = scene
+            .as_ref()
+            .map_or_else(Vec::new, |scene| scene.masks.clone());
+        Self {
+            scene,
+            verifier: None,
+            motion: Motion::new(masks),
+            candidates: Vec::new(),
+            kept: Kept::default(),
+            stage: None,
+            flooded_share: 0.0,
+            shake_px: 0.0,
+            tracks_file: None,
+        }
+    }
+
+    /// Also writes every judged track and its patches to `file`, for training the verifier.
+    pub fn write_tracks(&mut self, file: TracksFile) {
+        self.tracks_file = Some(file);
+    }
+
+    fn stage_for(&mut self, frame: &Frame, changes: &mut Vec<AlarmChange>) {
+        let size_px = (frame.width_px(), frame.height_px());
+        if self
+            .stage
+            .as_ref()
+            .is_some_and(|stage| stage.size_px != size_px)
+        {
+            self.restart(changes);
+        }
+        if self.stage.is_none() {
+            let map = self
+                .scene
+                .as_ref()
+                .and_then(|scene| scene.map(size_px.0, size_px.1));
+            self.stage = Some(Stage {
+                size_px,
+                tracker: Tracker::new(size_px.0, size_px.1),
+                judge: Judge::new(size_px.0, size_px.1, map),
+                falling: Falling::new(size_px.0),
+                dossiers: Vec::new(),
+                falls: Vec::new(),
+                pictures: Vec::new(),
+            });
+        }
+    }
+
+    fn take(&mut self, look: Look, now: StreamTime, changes: &mut Vec<AlarmChange>) {
+        let share = (look.step_s / FLOOD_S).clamp(0.0, 1.0);
+        self.flooded_share += share * (f64::from(u8::from(look.flooded)) - self.flooded_share);
+        self.shake_px = look.shake_px;
+        let Some(stage) = &mut self.stage else { return };
+        stage.tracker.take(look.at, look.step_s, &self.candidates);
+        stage.find_falls(&self.kept, self.tracks_file.as_mut());
+        stage.settle_falls(&self.kept, self.verifier.as_mut(), now, changes);
+        stage.follow(&self.kept, look.at, changes);
+    }
+}
+
+impl Watch for FacadeWatch {
+    fn push(&mut self, frame: &Frame, changes: &mut Vec<AlarmChange>) {
+        self.stage_for(frame, changes);
+        self.kept.push(frame);
+        self.motion.push(frame);
+        while let Some(look) = self.motion.look(&mut self.candidates) {
+            self.take(look, frame.at, changes);
+        }
+    }
+
+    fn restart(&mut self, changes: &mut Vec<AlarmChange>) {
+        if let Some(mut stage) = self.stage.take() {
+            let mut pictures = std::mem::take(&mut stage.pictures);
+            stage
+                .falling
+                .restart(|key, alarm| changes.push(ended(key, alarm, &mut pictures)));
+        }
+        self.motion.restart();
+        self.kept.frames.clear();
+        self.kept.bytes = 0;
+        self.flooded_share = 0.0;
+        self.shake_px = 0.0;
+    }
+
+    fn condition(&self) -> Condition {
+        Condition {
+            flooded: self.flooded_share > 0.5,
+            shake_px: self.shake_px,
+        }
+    }
+}
+
+impl Stage {
+    /// Judges the tracks that were just seen, and lists those that fall, the heaviest first.
+    fn find_falls(&mut self, kept: &Kept, mut file: Option<&mut TracksFile>) {
+        self.falls.clear();
+        let tracks = self.tracker.tracks();
+        self.dossiers
+            .retain(|dossier| tracks.iter().any(|track| track.id == dossier.id));
+        for (index, track) in tracks.iter().enumerate() {
+            if !track.is_seen_now() || self.falling.knows(track.id) || !Judge::may_fall(track) {
+                continue;
+            }
+            let dossier = dossier(&mut self.dossiers, track.id);
+            let grown = track.sightings.len().saturating_sub(dossier.judged_at);
+            let pause = if dossier.turned_down > 0 {
+                SECOND_LOOK_AFTER
+            } else {
+                1 + track.sightings.len() / 16
+            };
+            if grown < pause || dossier.turned_down > SECOND_LOOKS {
+                continue;
+            }
+            dossier.judged_at = track.sightings.len();
+            let Some(verdict) = self.judge.judge(track) else {
+                continue;
+            };
+            if let Some(file) = file.as_deref_mut()
+                && !dossier.written
+                && (verdict.is_fall() || track.sightings.len() >= 12)
+            {
+                dossier.written = true;
+                file.write(
+                    Judged {
+                        track,
+                        verdict: &verdict,
+                    },
+                    |at| kept.at(at),
+                );
+            }
+            if verdict.is_fall() {
+                self.falls.push((index, verdict));
+            }
+        }
+        self.falls.sort_by(|(a, _), (b, _)| {
+            let mass =
+                |index: &usize| crate::alarm::falling::typical_mass(&tracks[*index].sightings);
+            mass(b).total_cmp(&mass(a)).then(a.cmp(b))
+        });
+    }
+
+    /// Makes alarms of the falls, or adds them to the events they belong to.
+    fn settle_falls(
+        &mut self,
+        kept: &Kept,
+        mut verifier: Option<&mut Verifier>,
+        now: StreamTime,
+        changes: &mut Vec<AlarmChange>,
+    ) {
+        for (index, verdict) in std::mem::take(&mut self.falls) {
+            let track = &self.tracker.tracks()[index];
+            let id = track.id;
+            let joined = self.falling.join(track, &verdict);
+            if joined == Joined::Member {
+                self.tracker.pin(id);
+                continue;
+            }
+            let Some(looks) = look_at(track, &verdict, kept, verifier.as_deref_mut()) else {
+                dossier(&mut self.dossiers, id).turned_down += 1;
+                continue;
+            };
+            let raising = raising(track, &verdict, &self.judge, kept, now, looks);
+            match joined {
+                Joined::Better(key) => self.falling.retell(key, raising),
+                _ => {
+                    let frames = frames_along(track, kept);
+                    let (key, alarm) = self.falling.raise(raising);
+                    self.pictures.push(Pictures {
+                        key,
+                        frames: Vec::new(),
+                    });
+                    changes.push(AlarmChange::Raised { key, alarm, frames });
+                }
+            }
+            self.tracker.pin(id);
+        }
+    }
+
+    fn follow(&mut self, kept: &Kept, at: StreamTime, changes: &mut Vec<AlarmChange>) {
+        let tracks = self.tracker.tracks();
+        for key in self.falling.live(tracks) {
+            let Some(pictures) = self.pictures.iter_mut().find(|p| p.key == key) else {
+                continue;
+            };
+            let due = pictures
+                .frames
+                .last()
+                .is_none_or(|frame| at >= frame.at + ALARM_FRAMES_STEP);
+            if due && pictures.frames.len() < ALARM_FRAMES_MAX {
+                pictures.frames.extend(kept.at(at).cloned());
+            }
+        }
+        let pictures = &mut self.pictures;
+        self.falling.follow(tracks, at, |key, alarm| {
+            changes.push(ended(key, alarm, pictures));
+        });
+    }
+}
+
+fn dossier(dossiers: &mut Vec<Dossier>, id: TrackId) -> &mut Dossier {
+    let index = dossiers.iter().position(|dossier| dossier.id == id);
+    let index = index.unwrap_or_else(|| {
+        dossiers.push(Dossier {
+            id,
+            judged_at: 0,
+            turned_down: 0,
+            written: false,
+        });
+        dossiers.len() - 1
+    });
+    &mut dossiers[index]
+}
+
+fn ended(key: AlarmKey, alarm: Alarm, pictures: &mut Vec<Pictures>) -> AlarmChange {
+    let index = pictures.iter().position(|pictures| pictures.key == key);
+    let frames = index.map_or_else(Vec::new, |index| pictures.swap_remove(index).frames);
+    AlarmChange::Ended { key, alarm, frames }
+}
+
+/// Asks the verifier. Returns how much it looks like a fall, 0..1, or none if it turns it down.
+fn look_at(
+    track: &Track,
+    verdict: &Verdict,
+    kept: &Kept,
+    verifier: Option<&mut Verifier>,
+) -> Option<f64> {
+    let patches = cut_patches(&track.sightings[verdict.first..], |at| kept.at(at));
+    let (Some(patches), Some(verifier)) = (patches, verifier) else {
+        return Some(1.0);
+    };
+    let (confirmed, looks) = verifier.confirms(&patches);
+    confirmed.then(|| looks.map_or(1.0, |looks| looks.falls()))
+}
+
+fn raising<'t>(
+    track: &'t Track,
+    verdict: &'t Verdict,
+    judge: &Judge,
+    kept: &Kept,
+    now: StreamTime,
+    looks: f64,
+) -> Raising<'t> {
+    let earlier = look_back(track, verdict, kept);
+    let first = crate::alarm::falling::point(&track.sightings[verdict.first]);
+    let earliest = *earlier.first().unwrap_or(&first);
+    Raising {
+        track,
+        verdict,
+        earlier,
+        origin: origin::origin(verdict, &earliest, judge.map()),
+        now,
+        score: (verdict.score(track.surprise) * looks)
+            .sqrt()
+            .clamp(0.0, 1.0),
+    }
+}
+
+/// Follows the fall backwards from its first sighting over the kept frames. Returns what was found,
+/// in order of time.
+fn look_back(track: &Track, verdict: &Verdict, kept: &Kept) -> Vec<TrackPoint> {
+    let sightings = &track.sightings[verdict.first..];
+    let first = sightings[0];
+    let few = &sightings[..sightings.len().min(8)];
+    let mean = |of: fn(&crate::track::accelerating::Sighting) -> f64| {
+        few.iter().map(of).sum::<f64>() / few.len() as f64
+    };
+    let size_px = (mean(|s| s.area.width_px), mean(|s| s.area.height_px));
+    let contrast = mean(|s| f64::from(s.contrast));
+    let Some(empty) = kept.frames.back() else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    let mut missed = 0;
+    let mut last = first.area;
+    let mut last_at = first.at;
+    for frame in kept.frames.iter().rev().filter(|f| f.at < first.at) {
+        if missed >= 3 {
+            break;
+        }
+        let expected = verdict.place(frame.at);
+        let before_s = last_at.secs_since(frame.at);
+        // Slow at the start: it cannot be further from where it was last than its speed allows.
+        let drift = 2.0 + 0.1 * size_px.1 + 20.0 * before_s;
+        let wanted = Wanted {
+            place: crate::geometry::Point::new(
+                last.x_px + (expected.x - verdict.place(last_at).x),
+                (last.y_px + expected.y - verdict.place(last_at).y).min(last.y_px + drift),
+            ),
+            reach_px: (drift, drift),
+            size_px,
+            contrast,
+        };
+        match recall(frame, empty, &wanted) {
+            Some(seen) if seen.area.y_px <= last.y_px + drift => {
+                last = seen.area;
+                last_at = frame.at;
+                missed = 0;
+                found.push(TrackPoint {
+                    at: frame.at,
+                    area: seen.area,
+                });
+            }
+            _ => missed += 1,
+        }
+    }
+    found.reverse();
+    found
+}
+
+/// Returns up to sixteen kept frames evenly along the track, oldest first, the newest last.
+fn frames_along(track: &Track, kept: &Kept) -> Vec<Frame> {
+    let from = track.sightings.first().map_or(StreamTime::ZERO, |s| s.at);
+    let to = track.last().at;
+    let during: Vec<&Frame> = kept
+        .frames
+        .iter()
+        .filter(|frame| frame.at >= from && frame.at <= to)
+        .collect();
+    let count = during.len().min(ALARM_FRAMES_MAX);
+    (0..count)
+        .map(|index| during[(index + 1) * during.len() / count - 1].clone())
+        .collect()
+}
+
+/// The newest frames.
+#[derive(Default)]
+struct Kept {
+    frames: VecDeque<Frame>,
+    bytes: usize,
+}
+
+impl Kept {
+    fn push(&mut self, frame: &Frame) {
+        self.frames.push_back(frame.clone());
+        self.bytes += size_bytes(frame);
+        while let Some(oldest) = self.frames.front() {
+            let fresh = frame.at <= oldest.at + KEEP;
+            if (fresh && self.bytes <= KEEP_BYTES_MAX) || self.frames.len() == 1 {
+                break;
+            }
+            self.bytes -= size_bytes(oldest);
+            self.frames.pop_front();
+        }
+    }
+
+    /// Returns the newest kept frame that is not later than `at`.
+    fn at(&self, at: StreamTime) -> Option<&Frame> {
+        let after = self.frames.partition_point(|frame| frame.at <= at);
+        after.checked_sub(1).map(|index| &self.frames[index])
+    }
+}
+
+fn size_bytes(frame: &Frame) -> usize {
+    // Luma and two chroma planes of a quarter each.
+    frame.width_px() as usize * frame.height_px() as usize * 3 / 2
+}

@@ -1,8 +1,9 @@
 //! One binary for all integration tests: real parts, one module an area.
 
 mod cameras;
-mod decode;
 mod evidence;
 mod models;
 mod rtsp;
+mod config;
+mod decode;
 mod tidy;

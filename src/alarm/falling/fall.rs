@@ -1,0 +1,444 @@
+//! The physics of a fall as a camera sees it, and how to fit it to a track. Pure arithmetic.
+//!
+//! z metres after the start of the track the object stands at y = y0 + s z / (1 + c z): s pixels a
+//! metre there, c the perspective along the vertical. z follows gravity with quadratic drag from a
+//! starting speed. Without floor lines s and c are free within what facade cameras see; with them
+//! they are nearly fixed. That is what makes gravity a judge.
+
+/// Standard gravity, m/s².
+pub(crate) const GRAVITY: f64 = 9.80665;
+
+/// A track's place down the picture at one moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sample {
+    /// Seconds since the track's reference time.
+    pub(crate) t_s: f64,
+    pub(crate) px: f64,
+    pub(crate) sigma_px: f64,
+}
+
+/// What is believed of a parameter beforehand: mean and standard deviation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Belief {
+    pub(crate) mean: f64,
+    pub(crate) sigma: f64,
+}
+
+/// What is believed of the scale beforehand, and the picture's height.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Beliefs {
+    /// Logarithm of pixels a metre at the track's start.
+    pub(crate) ln_scale: Belief,
+    /// Perspective: c times the metres that would fill the picture at the starting scale.
+    pub(crate) bend: Belief,
+    pub(crate) height_px: f64,
+}
+
+impl Beliefs {
+    /// Returns what is known without floor lines: 8 to 157 m fill the picture (two standard
+    /// deviations around 35 m), and cameras more often look up than down.
+    pub(crate) fn of_any_facade(height_px: f64) -> Self {
+        Self {
+            ln_scale: Belief {
+                mean: (height_px / 35.0).ln(),
+                sigma: 0.75,
+            },
+            bend: Belief {
+                mean: -0.15,
+                sigma: 0.35,
+            },
+            height_px,
+        }
+    }
+
+    /// Returns what floor lines say: the scale within 12 % (objects fall up to some metres before
+    /// the facade), the perspective within a tenth of the picture.
+    pub(crate) fn of_scene(height_px: f64, px_per_m: f64, convergence_per_m: f64) -> Self {
+        Self {
+            ln_scale: Belief {
+                mean: px_per_m.ln(),
+                sigma: 0.12,
+            },
+            bend: Belief {
+                mean: convergence_per_m * height_px / px_per_m,
+                sigma: 0.1,
+            },
+            height_px,
+        }
+    }
+}
+
+/// A fall: where, at which scale, how fast at the start, with which drag.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Fall {
+    pub(crate) y0_px: f64,
+    pub(crate) ln_scale: f64,
+    pub(crate) bend: f64,
+    /// Speed at the reference time, m/s, downwards.
+    pub(crate) speed_m_s: f64,
+    /// Terminal speed, m/s; infinite without drag.
+    pub(crate) terminal_m_s: f64,
+    pub(crate) height_px: f64,
+}
+
+impl Fall {
+    /// Returns pixels a metre at the reference time.
+    pub(crate) fn px_per_m(&self) -> f64 {
+        self.ln_scale.exp()
+    }
+
+    /// Returns the metres fallen since the reference time.
+    pub(crate) fn fallen_m(&self, t_s: f64) -> f64 {
+        fallen_m(self.speed_m_s, self.terminal_m_s, t_s)
+    }
+
+    /// Returns the y at `t_s`.
+    pub(crate) fn y_px(&self, t_s: f64) -> f64 {
+        self.y_of_fallen(self.fallen_m(t_s))
+    }
+
+    /// Returns pixels a metre after `z_m` metres.
+    pub(crate) fn px_per_m_after(&self, z_m: f64) -> f64 {
+        let scale = self.px_per_m();
+        let convergence = self.bend * scale / self.height_px;
+        scale / (1.0 + convergence * z_m).max(0.1).powi(2)
+    }
+
+    fn y_of_fallen(&self, z_m: f64) -> f64 {
+        let scale = self.px_per_m();
+        let convergence = self.bend * scale / self.height_px;
+        self.y0_px + scale * z_m / (1.0 + convergence * z_m).max(0.1)
+    }
+
+    fn parameters(&self) -> [f64; 4] {
+        [self.y0_px, self.ln_scale, self.bend, self.speed_m_s]
+    }
+
+    fn with(mut self, [y0_px, ln_scale, bend, speed_m_s]: [f64; 4]) -> Self {
+        self.y0_px = y0_px;
+        self.ln_scale = ln_scale.clamp(-2.0, 7.0);
+        self.bend = bend.clamp(-2.0, 4.0);
+        self.speed_m_s = speed_m_s.clamp(-15.0, 60.0);
+        self
+    }
+}
+
+/// Returns the metres fallen in `t_s` from speed `v` (negative: upwards) with terminal speed `vt`;
+/// for `t_s` below 0 where it was before.
+fn fallen_m(v: f64, vt: f64, t_s: f64) -> f64 {
+    let free = v * t_s + 0.5 * GRAVITY * t_s * t_s;
+    if !vt.is_finite() {
+        return free;
+    }
+    let rising_s = (-v / GRAVITY).max(0.0);
+    if t_s <= rising_s && v <= 0.0 {
+        return free;
+    }
+    let risen = 0.5 * v.min(0.0).powi(2) / GRAVITY;
+    let t = t_s - rising_s;
+    let start = (v.max(0.0) / vt).min(0.995).atanh();
+    let rate = GRAVITY / vt;
+    let before_start = rate * t + start;
+    if before_start < 0.0 {
+        // Before it began to fall it rose or rested: without drag that is where it was.
+        return free;
+    }
+    vt * vt / GRAVITY * (ln_cosh(before_start) - ln_cosh(start)) - risen
+}
+
+fn ln_cosh(x: f64) -> f64 {
+    x.abs() + (-2.0 * x.abs()).exp().ln_1p() - std::f64::consts::LN_2
+}
+
+/// A model fitted to samples, and how well.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fitted<M> {
+    pub(crate) model: M,
+    /// Robust sum of squared deviations of the samples, in their standard deviations.
+    pub(crate) misfit: f64,
+    /// The same for the beliefs.
+    pub(crate) strain: f64,
+}
+
+impl<M> Fitted<M> {
+    pub(crate) fn cost(&self) -> f64 {
+        self.misfit + self.strain
+    }
+}
+
+/// Terminal speeds tried, m/s: none, a bottle, a bag with something in it, a shirt, a light bag.
+const TERMINALS_M_S: [f64; 5] = [f64::INFINITY, 25.0, 14.0, 9.0, 6.0];
+
+/// Returns the fall that explains the samples best. They must be in order of time, at least three.
+pub(crate) fn fit_fall(samples: &[Sample], beliefs: &Beliefs) -> Fitted<Fall> {
+    let first = samples.first().copied().unwrap_or(Sample {
+        t_s: 0.0,
+        px: 0.0,
+        sigma_px: 1.0,
+    });
+    let start = Fall {
+        y0_px: first.px,
+        ln_scale: beliefs.ln_scale.mean,
+        bend: beliefs.bend.mean,
+        speed_m_s: 2.0,
+        terminal_m_s: f64::INFINITY,
+        height_px: beliefs.height_px,
+    };
+    let priors = [
+        None,
+        Some(beliefs.ln_scale),
+        Some(beliefs.bend),
+        Some(Belief {
+            mean: 2.0,
+            sigma: 7.0,
+        }),
+    ];
+    let mut best: Option<Fitted<Fall>> = None;
+    let mut from = start;
+    for terminal_m_s in TERMINALS_M_S {
+        from.terminal_m_s = terminal_m_s;
+        let predict = |p: &[f64; 4], t_s: f64| from.with(*p).y_px(t_s);
+        let (parameters, misfit, strain) = fit(from.parameters(), &priors, samples, predict);
+        // Every step away from falling freely costs a little: most things are dense.
+        let drag = (-terminal_m_s / 20.0).exp() * 2.0;
+        let fitted = Fitted {
+            model: from.with(parameters),
+            misfit,
+            strain: strain + drag,
+        };
+        if terminal_m_s.is_infinite() {
+            from = fitted.model;
+        }
+        if best.is_none_or(|best| fitted.cost() < best.cost()) {
+            best = Some(fitted);
+        }
+    }
+    best.expect("at least one terminal speed is tried")
+}
+
+/// Something that keeps its speed, under the same perspective: what a fall is weighed against.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Steady {
+    pub(crate) y0_px: f64,
+    pub(crate) speed_px_s: f64,
+    pub(crate) bend: f64,
+}
+
+/// Returns the steady motion that explains the samples best, with the same beliefs about perspective.
+pub(crate) fn fit_steady(samples: &[Sample], beliefs: &Beliefs, bend: Belief) -> Fitted<Steady> {
+    let (Some(first), Some(last)) = (samples.first(), samples.last()) else {
+        let model = Steady {
+            y0_px: 0.0,
+            speed_px_s: 0.0,
+            bend: 0.0,
+        };
+        return Fitted {
+            model,
+            misfit: 0.0,
+            strain: 0.0,
+        };
+    };
+    let height_px = beliefs.height_px;
+    let priors = [None, None, Some(bend), None];
+    let predict = |p: &[f64; 4], t_s: f64| {
+        let way = p[1] * t_s;
+        p[0] + way / (1.0 + p[2].clamp(-2.0, 4.0) * way / height_px).max(0.1)
+    };
+    let speed_px_s = (last.px - first.px) / (last.t_s - first.t_s).max(1e-3);
+    let start = [first.px, speed_px_s, bend.mean, 0.0];
+    let (p, misfit, strain) = fit(start, &priors, samples, predict);
+    Fitted {
+        model: Steady {
+            y0_px: p[0],
+            speed_px_s: p[1],
+            bend: p[2],
+        },
+        misfit,
+        strain,
+    }
+}
+
+/// A deviation counts at most this many squared standard deviations: a wrong sighting, not physics.
+const OUTLIER: f64 = 12.0;
+
+fn robust(squared: f64) -> f64 {
+    // Geman-McClure: quadratic near 0, bounded by OUTLIER.
+    squared / (1.0 + squared / OUTLIER)
+}
+
+/// Fits four parameters by damped Gauss-Newton on robust deviations and beliefs. Returns them with
+/// the samples' misfit and the beliefs' strain.
+fn fit(
+    start: [f64; 4],
+    priors: &[Option<Belief>; 4],
+    samples: &[Sample],
+    predict: impl Fn(&[f64; 4], f64) -> f64,
+) -> ([f64; 4], f64, f64) {
+    let costs = |p: &[f64; 4]| {
+        let misfit: f64 = samples
+            .iter()
+            .map(|s| robust(((predict(p, s.t_s) - s.px) / s.sigma_px).powi(2)))
+            .sum();
+        let strain: f64 = priors
+            .iter()
+            .zip(p)
+            .filter_map(|(belief, value)| {
+                belief.map(|belief| ((value - belief.mean) / belief.sigma).powi(2))
+            })
+            .sum();
+        (misfit, strain)
+    };
+    let mut parameters = start;
+    let mut now = costs(&parameters);
+    let mut damping = 1e-3;
+    for _ in 0..25 {
+        let (matrix, right) = normal_equations(&parameters, priors, samples, &predict);
+        let Some(step) = solve(matrix, right, damping) else {
+            damping *= 10.0;
+            continue;
+        };
+        let next: [f64; 4] = std::array::from_fn(|index| parameters[index] + step[index]);
+        let then = costs(&next);
+        let gained = now.0 + now.1 - then.0 - then.1;
+        if gained > 0.0 {
+            parameters = next;
+            now = then;
+            damping = (damping * 0.2).max(1e-9);
+            if gained < 1e-4 {
+                break;
+            }
+        } else {
+            damping *= 8.0;
+            if damping > 1e7 {
+                break;
+            }
+        }
+    }
+    (parameters, now.0, now.1)
+}
+
+type Matrix = [[f64; 4]; 4];
+
+fn normal_equations(
+    parameters: &[f64; 4],
+    priors: &[Option<Belief>; 4],
+    samples: &[Sample],
+    predict: &impl Fn(&[f64; 4], f64) -> f64,
+) -> (Matrix, [f64; 4]) {
+    const STEPS: [f64; 4] = [0.01, 1e-4, 1e-4, 1e-3];
+    let mut matrix = [[0.0; 4]; 4];
+    let mut right = [0.0; 4];
+    for sample in samples {
+        let here = predict(parameters, sample.t_s);
+        let slope: [f64; 4] = std::array::from_fn(|index| {
+            let mut moved = *parameters;
+            moved[index] += STEPS[index];
+            (predict(&moved, sample.t_s) - here) / STEPS[index]
+        });
+        let away = sample.px - here;
+        let squared = (away / sample.sigma_px).powi(2);
+        // The weight whose least squares has the robust cost's slope.
+        let weight = (1.0 + squared / OUTLIER).powi(-2) / sample.sigma_px.powi(2);
+        for i in 0..4 {
+            right[i] += weight * slope[i] * away;
+            for j in 0..4 {
+                matrix[i][j] += weight * slope[i] * slope[j];
+            }
+        }
+    }
+    for (index, belief) in priors.iter().enumerate() {
+        if let Some(belief) = belief {
+            let weight = belief.sigma.powi(-2);
+            matrix[index][index] += weight;
+            right[index] += weight * (belief.mean - parameters[index]);
+        }
+    }
+    (matrix, right)
+}
+
+fn solve(mut matrix: Matrix, mut right: [f64; 4], damping: f64) -> Option<[f64; 4]> {
+    for (index, row) in matrix.iter_mut().enumerate() {
+        row[index] = row[index] * (1.0 + damping) + 1e-12;
+    }
+    for pivot in 0..4 {
+        let best = (pivot..4)
+            .max_by(|&i, &j| matrix[i][pivot].abs().total_cmp(&matrix[j][pivot].abs()))?;
+        matrix.swap(pivot, best);
+        right.swap(pivot, best);
+        let head = matrix[pivot];
+        if head[pivot].abs() < 1e-15 {
+            return None;
+        }
+        for row in (0..4).filter(|&row| row != pivot) {
+            let factor = matrix[row][pivot] / head[pivot];
+            for column in pivot..4 {
+                matrix[row][column] -= factor * head[column];
+            }
+            right[row] -= factor * right[pivot];
+        }
+    }
+    let step = std::array::from_fn(|index| right[index] / matrix[index][index]);
+    step.iter().all(|value| value.is_finite()).then_some(step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples(of: impl Fn(f64) -> f64) -> Vec<Sample> {
+        (0..35)
+            .map(|step| {
+                let t_s = f64::from(step) * 0.04;
+                let noise = f64::from((step * 7919) % 11 - 5) * 0.1;
+                Sample {
+                    t_s,
+                    px: of(t_s) + noise,
+                    sigma_px: 0.8,
+                }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_fall_seen_from_below_is_measured_in_metres() {
+        let truth = Fall {
+            y0_px: 120.0,
+            ln_scale: 25.0_f64.ln(),
+            bend: -0.5,
+            speed_m_s: 1.0,
+            terminal_m_s: f64::INFINITY,
+            height_px: 1080.0,
+        };
+        let beliefs = Beliefs::of_any_facade(1080.0);
+        let samples = samples(|t| truth.y_px(t));
+        let fall = fit_fall(&samples, &beliefs);
+        assert!(fall.misfit < 35.0, "{fall:?}");
+        let steady = fit_steady(&samples, &beliefs, beliefs.bend);
+        assert!(steady.cost() > fall.cost() + 100.0, "{steady:?} {fall:?}");
+        let known = Beliefs::of_scene(1080.0, 25.0, -0.5 * 25.0 / 1080.0);
+        let known = fit_fall(&samples, &known).model;
+        assert!(
+            (known.fallen_m(1.36) - truth.fallen_m(1.36)).abs() < 0.8,
+            "{known:?}"
+        );
+    }
+
+    #[test]
+    fn what_keeps_its_speed_is_no_fall() {
+        let beliefs = Beliefs::of_scene(1080.0, 25.0, 0.0);
+        let samples = samples(|t| 50.0 + 300.0 * t);
+        let fall = fit_fall(&samples, &beliefs);
+        let steady = fit_steady(&samples, &beliefs, beliefs.bend);
+        assert!(fall.cost() > steady.cost() + 5.0, "{fall:?} {steady:?}");
+    }
+
+    #[test]
+    fn drag_brings_speed_to_an_end() {
+        let early = fallen_m(0.0, 6.0, 0.2);
+        assert!((early - 0.5 * GRAVITY * 0.04).abs() < 0.02, "{early}");
+        let last_second = fallen_m(0.0, 6.0, 5.0) - fallen_m(0.0, 6.0, 4.0);
+        assert!((last_second - 6.0).abs() < 0.05, "{last_second}");
+        let thrown_up = fallen_m(-5.0, 9.0, 0.2);
+        assert!(thrown_up < -0.7, "{thrown_up}");
+    }
+}

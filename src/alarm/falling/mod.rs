@@ -1,0 +1,258 @@
+//! Falls: from tracks that gravity explains to alarms, one for each event. Pure.
+//!
+//! A fall latches: it is raised once, and ends when the object has left view. Whatever falls beside
+//! it at about the same time (its mirror image in a glass facade, its parts) belongs to it and never
+//! makes an alarm of its own.
+
+pub(crate) mod fall;
+pub(crate) mod judge;
+pub(crate) mod origin;
+
+use std::time::Duration;
+
+use crate::alarm::{Alarm, AlarmKey, AlarmKind, Origin, TrackPoint};
+use crate::clock::StreamTime;
+use crate::track::accelerating::{Sighting, Track, TrackId};
+use judge::Verdict;
+
+/// Time after an event within which something falling beside it belongs to it.
+const AFTERMATH: Duration = Duration::from_millis(2500);
+
+/// Share of the picture's width within which two falls at once are one event.
+const BESIDE: f64 = 0.3;
+
+/// Events remembered at most, live ones and past ones; beyond it the oldest are forgotten.
+const EVENTS_MAX: usize = 32;
+
+/// How much heavier a companion must be to take an event over from a track.
+const HEAVIER: f64 = 1.5;
+
+/// One event and the track that tells it.
+#[derive(Debug)]
+struct Event {
+    key: AlarmKey,
+    main: TrackId,
+    members: Vec<TrackId>,
+    mass: f64,
+    alarm: Alarm,
+    /// When the newest sighting of any member was.
+    last_at: StreamTime,
+}
+
+/// The events of one camera.
+#[derive(Debug)]
+pub(crate) struct Falling {
+    width_px: f64,
+    events: Vec<Event>,
+    next_key: u64,
+}
+
+/// What is needed to raise an alarm.
+pub(crate) struct Raising<'a> {
+    pub(crate) track: &'a Track,
+    pub(crate) verdict: &'a Verdict,
+    /// What looking back found before the track's first sighting, in order.
+    pub(crate) earlier: Vec<TrackPoint>,
+    pub(crate) origin: Origin,
+    /// The newest frame's time.
+    pub(crate) now: StreamTime,
+    pub(crate) score: f64,
+}
+
+impl Falling {
+    /// Returns no events, for pictures of the given width.
+    pub(crate) fn new(width_px: u32) -> Self {
+        Self {
+            width_px: f64::from(width_px),
+            events: Vec::new(),
+            next_key: 0,
+        }
+    }
+
+    /// Returns whether the track belongs to an event already.
+    pub(crate) fn knows(&self, id: TrackId) -> bool {
+        self.events.iter().any(|event| event.members.contains(&id))
+    }
+
+    /// Adds a falling track to the event that it belongs to, if there is one. Returns that event if
+    /// the track shows it so much better that it should tell it.
+    pub(crate) fn join(&mut self, track: &Track, verdict: &Verdict) -> Joined {
+        let began = verdict.reference;
+        let mass = typical_mass(&track.sightings[verdict.first..]);
+        let width_px = self.width_px;
+        let event = self.events.iter_mut().rev().find(|event| {
+            let in_time = began <= event.last_at + AFTERMATH;
+            in_time && event.distance_px(track) < BESIDE * width_px
+        });
+        let Some(event) = event else {
+            return Joined::None;
+        };
+        event.members.push(track.id);
+        event.last_at = event.last_at.max(track.last().at);
+        let live = event.alarm.ended_at.is_none();
+        let together = began <= event.alarm.raised_at;
+        if live && together && mass > HEAVIER * event.mass {
+            Joined::Better(event.key)
+        } else {
+            Joined::Member
+        }
+    }
+
+    /// Raises an alarm.
+    pub(crate) fn raise(&mut self, raising: Raising<'_>) -> (AlarmKey, Alarm) {
+        self.next_key += 1;
+        let key = AlarmKey(self.next_key);
+        let mut alarm = Alarm {
+            kind: AlarmKind::FallingObject,
+            started_at: raising.verdict.reference,
+            raised_at: raising.now,
+            ended_at: None,
+            score: raising.score,
+            track: Vec::new(),
+            origin: Some(raising.origin),
+        };
+        let track = raising.track;
+        let mass = typical_mass(&track.sightings[raising.verdict.first..]);
+        tell(&mut alarm, raising);
+        if self.events.len() >= EVENTS_MAX {
+            self.events.remove(0);
+        }
+        self.events.push(Event {
+            key,
+            main: track.id,
+            members: vec![track.id],
+            mass,
+            alarm: alarm.clone(),
+            last_at: track.last().at,
+        });
+        (key, alarm)
+    }
+
+    /// Lets another track tell the event from now on.
+    pub(crate) fn retell(&mut self, key: AlarmKey, raising: Raising<'_>) {
+        if let Some(event) = self.events.iter_mut().find(|event| event.key == key) {
+            event.main = raising.track.id;
+            event.mass = typical_mass(&raising.track.sightings[raising.verdict.first..]);
+            event.alarm.score = event.alarm.score.max(raising.score);
+            event.alarm.origin = Some(raising.origin);
+            event.alarm.started_at = raising.verdict.reference;
+            tell(&mut event.alarm, raising);
+        }
+    }
+
+    /// Takes in what became of the tracks. Calls `ended` with each event that is over.
+    pub(crate) fn follow(
+        &mut self,
+        tracks: &[Track],
+        now: StreamTime,
+        mut ended: impl FnMut(AlarmKey, Alarm),
+    ) {
+        for event in &mut self.events {
+            let mut alive = false;
+            for track in tracks.iter().filter(|t| event.members.contains(&t.id)) {
+                event.last_at = event.last_at.max(track.last().at);
+                if track.id == event.main {
+                    alive = true;
+                    event.alarm.append(&track.sightings);
+                }
+            }
+            if !alive && event.alarm.ended_at.is_none() {
+                event.alarm.end();
+                ended(event.key, event.alarm.clone());
+            }
+        }
+        self.events.retain(|event| {
+            event.alarm.ended_at.is_none() || now <= event.last_at + AFTERMATH + AFTERMATH
+        });
+    }
+
+    /// Ends and forgets everything.
+    pub(crate) fn restart(&mut self, mut ended: impl FnMut(AlarmKey, Alarm)) {
+        for mut event in self.events.drain(..) {
+            if event.alarm.ended_at.is_none() {
+                event.alarm.end();
+                ended(event.key, event.alarm);
+            }
+        }
+    }
+
+    /// Returns the keys of the events that last and whether their object was just seen.
+    pub(crate) fn live<'a>(&'a self, tracks: &'a [Track]) -> impl Iterator<Item = AlarmKey> + 'a {
+        self.events
+            .iter()
+            .filter(|event| event.alarm.ended_at.is_none())
+            .filter(|event| {
+                let main = tracks.iter().find(|track| track.id == event.main);
+                main.is_some_and(Track::is_seen_now)
+            })
+            .map(|event| event.key)
+    }
+}
+
+/// What joining an event came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Joined {
+    /// There is no event it belongs to.
+    None,
+    /// It is one more track of an event.
+    Member,
+    /// It is, and shows the event better than the track that tells it.
+    Better(AlarmKey),
+}
+
+impl Event {
+    /// Returns how far the track's way is from the event's, across the picture.
+    fn distance_px(&self, track: &Track) -> f64 {
+        let distance =
+            |sighting: &Sighting, point: &TrackPoint| (sighting.area.x_px - point.area.x_px).abs();
+        let nearest = |sighting: &Sighting| {
+            self.alarm
+                .track
+                .iter()
+                .min_by_key(|point| (point.at.as_micros() - sighting.at.as_micros()).abs())
+                .map_or(f64::INFINITY, |point| distance(sighting, point))
+        };
+        let ends = [track.sightings.first(), track.sightings.last()];
+        ends.into_iter()
+            .flatten()
+            .map(nearest)
+            .fold(f64::INFINITY, f64::min)
+    }
+}
+
+impl Alarm {
+    fn append(&mut self, sightings: &[Sighting]) {
+        let last_at = self.track.last().map(|point| point.at);
+        let newer = sightings
+            .iter()
+            .filter(|s| last_at.is_none_or(|last_at| s.at > last_at));
+        self.track.extend(newer.map(point));
+    }
+
+    fn end(&mut self) {
+        let last = self.track.last().map_or(self.raised_at, |point| point.at);
+        self.ended_at = Some(last.max(self.raised_at));
+    }
+}
+
+fn tell(alarm: &mut Alarm, raising: Raising<'_>) {
+    alarm.track = raising.earlier;
+    if let Some(first) = alarm.track.first() {
+        alarm.started_at = first.at;
+    }
+    alarm.append(&raising.track.sightings[raising.verdict.first..]);
+}
+
+pub(crate) fn point(sighting: &Sighting) -> TrackPoint {
+    TrackPoint {
+        at: sighting.at,
+        area: sighting.area,
+    }
+}
+
+/// Returns the middle one of the sightings' masses.
+pub(crate) fn typical_mass(sightings: &[Sighting]) -> f64 {
+    let mut masses: Vec<f32> = sightings.iter().map(|s| s.mass).collect();
+    masses.sort_by(f32::total_cmp);
+    masses.get(masses.len() / 2).copied().map_or(0.0, f64::from)
+}

@@ -1,0 +1,169 @@
+//! The hot loop: the three-frame minimum difference at full resolution.
+//!
+//! A pixel counts with the smaller of its differences to a picture before and a picture after, and
+//! only where both have the same sign: what was there for this moment alone. Slow light changes and
+//! an encoder's key-picture step differ from one side only and vanish. Never downscales, never
+//! allocates once its buffers have their size; rows are plain bytes so that the compiler
+//! vectorises them.
+
+use crate::decode::Plane;
+
+/// Side of the square blocks that noise is learnt for, pixels. Objects are 3 to 30 px: one block
+/// holds most of them, and 16 bytes are one vector register.
+pub(crate) const BLOCK_PX: usize = 16;
+
+/// A picture's neighbour in time, with the whole-pixel shift that lays it over the picture.
+#[derive(Clone, Copy)]
+pub(crate) struct Shifted<'a> {
+    pub(crate) plane: Plane<'a>,
+    /// The neighbour's pixel for (x, y) stands at (x + dx, y + dy).
+    pub(crate) dx: isize,
+    pub(crate) dy: isize,
+}
+
+/// Three pictures laid over each other.
+#[derive(Clone, Copy)]
+pub(crate) struct Triple<'a> {
+    pub(crate) before: Shifted<'a>,
+    pub(crate) now: Plane<'a>,
+    pub(crate) after: Shifted<'a>,
+}
+
+impl Triple<'_> {
+    /// Returns the signed minimum difference at (x, y); 0 where a neighbour has no such pixel.
+    pub(crate) fn at(&self, x: usize, y: usize) -> i16 {
+        let now = self.now.data[y * self.now.stride + x];
+        let (Some(before), Some(after)) = (self.before.at(x, y), self.after.at(x, y)) else {
+            return 0;
+        };
+        let brighter = now.saturating_sub(before).min(now.saturating_sub(after));
+        let darker = before.saturating_sub(now).min(after.saturating_sub(now));
+        i16::from(brighter) - i16::from(darker)
+    }
+
+    /// Puts the largest minimum difference of each column over the rows `rows` into `columns`.
+    pub(crate) fn column_maxima(&self, rows: std::ops::Range<usize>, columns: &mut [u8]) {
+        columns.fill(0);
+        for y in rows {
+            let (Some(before), Some(after)) = (self.before.row(y), self.after.row(y)) else {
+                continue;
+            };
+            let start = before.start_x.max(after.start_x);
+            let end = before.end_x.min(after.end_x);
+            if start >= end {
+                continue;
+            }
+            raise_maxima(
+                &mut columns[start..end],
+                &self.now.row(y)[start..end],
+                &before.bytes[start - before.start_x..end - before.start_x],
+                &after.bytes[start - after.start_x..end - after.start_x],
+            );
+        }
+    }
+}
+
+struct ShiftedRow<'a> {
+    bytes: &'a [u8],
+    start_x: usize,
+    end_x: usize,
+}
+
+impl<'a> Shifted<'a> {
+    fn at(&self, x: usize, y: usize) -> Option<u8> {
+        let x = x.checked_add_signed(self.dx)?;
+        let y = y.checked_add_signed(self.dy)?;
+        let inside = x < self.plane.width_px && y < self.plane.height_px;
+        inside.then(|| self.plane.data[y * self.plane.stride + x])
+    }
+
+    /// Returns the part of this picture's row that lies over row `y` of the one in the middle.
+    fn row(&self, y: usize) -> Option<ShiftedRow<'a>> {
+        let own_y = y.checked_add_signed(self.dy)?;
+        if own_y >= self.plane.height_px {
+            return None;
+        }
+        let row = self.plane.row(own_y);
+        let shift = self.dx.unsigned_abs().min(row.len());
+        Some(if self.dx >= 0 {
+            ShiftedRow {
+                bytes: &row[shift..],
+                start_x: 0,
+                end_x: row.len() - shift,
+            }
+        } else {
+            ShiftedRow {
+                bytes: &row[..row.len() - shift],
+                start_x: shift,
+                end_x: row.len(),
+            }
+        })
+    }
+}
+
+fn raise_maxima(maxima: &mut [u8], now: &[u8], before: &[u8], after: &[u8]) {
+    for (((maximum, &now), &before), &after) in maxima.iter_mut().zip(now).zip(before).zip(after) {
+        let brighter = now.saturating_sub(before).min(now.saturating_sub(after));
+        let darker = before.saturating_sub(now).min(after.saturating_sub(now));
+        *maximum = (*maximum).max(brighter | darker);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plane(data: &[u8], width_px: usize) -> Plane<'_> {
+        Plane {
+            data,
+            stride: width_px,
+            width_px,
+            height_px: data.len() / width_px,
+        }
+    }
+
+    fn unshifted(plane: Plane<'_>) -> Shifted<'_> {
+        Shifted {
+            plane,
+            dx: 0,
+            dy: 0,
+        }
+    }
+
+    #[test]
+    fn only_what_is_there_for_one_moment_counts() {
+        //             same, flash, ramp, step, dark flash
+        let before = [10, 10, 10, 10, 90];
+        let now = [10, 60, 20, 50, 20];
+        let after = [10, 12, 30, 50, 80];
+        let triple = Triple {
+            before: unshifted(plane(&before, 5)),
+            now: plane(&now, 5),
+            after: unshifted(plane(&after, 5)),
+        };
+        let values: Vec<i16> = (0..5).map(|x| triple.at(x, 0)).collect();
+        assert_eq!(values, [0, 48, 0, 0, -60]);
+        let mut columns = [7; 5];
+        triple.column_maxima(0..1, &mut columns);
+        assert_eq!(columns, [0, 48, 0, 0, 60]);
+    }
+
+    #[test]
+    fn a_shifted_neighbour_is_laid_over_the_picture() {
+        let scene = [5, 5, 90, 5, 5, 5];
+        let moved = [5, 90, 5, 5, 5, 5];
+        let triple = Triple {
+            before: Shifted {
+                plane: plane(&moved, 6),
+                dx: -1,
+                dy: 0,
+            },
+            now: plane(&scene, 6),
+            after: unshifted(plane(&scene, 6)),
+        };
+        let mut columns = [0; 6];
+        triple.column_maxima(0..1, &mut columns);
+        assert_eq!(columns, [0; 6]);
+        assert_eq!(triple.at(2, 0), 0);
+    }
+}

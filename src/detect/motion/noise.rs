@@ -1,0 +1,118 @@
+//! How strongly each block of the picture flickers when nothing falls, learnt while it runs.
+//!
+//! For every block the mean and the mean deviation of its largest difference are followed; what
+//! exceeds them by far is motion. A block's threshold so keeps its rate of false pixels about
+//! constant, on a wall as in a tree. Never lets a passing object teach it much: what it takes in
+//! is clipped at its own threshold.
+
+/// Time over which a block's flicker is remembered, seconds: long beside a fall (1 to 5 s in a
+/// few blocks each), short beside a change of weather.
+const MEMORY_S: f64 = 4.0;
+
+/// Mean deviations above the mean at which a block counts as moving. A Gaussian's mean deviation
+/// is 0.8 of its standard deviation: this is about 3.6 standard deviations of the maximum.
+const DEVIATIONS: f32 = 4.5;
+
+/// Grey levels added to it: below this, compression alone makes blocks flicker rarely but often
+/// enough (measured on quiet walls: 0.3 % of the blocks a picture at 3, 0.05 % at 4).
+const MARGIN: f32 = 4.0;
+
+/// One picture's blocks.
+#[derive(Clone, Copy, Debug, Default)]
+struct Flicker {
+    mean: f32,
+    deviation: f32,
+}
+
+impl Flicker {
+    fn threshold(self) -> f32 {
+        self.mean + DEVIATIONS * self.deviation + MARGIN
+    }
+}
+
+/// The flicker of all blocks of a picture.
+#[derive(Debug, Default)]
+pub(crate) struct NoiseMap {
+    blocks: Vec<Flicker>,
+    looks: u32,
+}
+
+impl NoiseMap {
+    /// Returns a map of `blocks` blocks that has seen nothing.
+    pub(crate) fn new(blocks: usize) -> Self {
+        Self {
+            blocks: vec![Flicker::default(); blocks],
+            looks: 0,
+        }
+    }
+
+    /// Returns the difference above which a pixel of block `index` is motion, grey levels.
+    pub(crate) fn threshold(&self, index: usize) -> f32 {
+        self.blocks[index].threshold()
+    }
+
+    /// Returns the mean of the block's largest difference.
+    pub(crate) fn mean(&self, index: usize) -> f32 {
+        self.blocks[index].mean
+    }
+
+    /// Returns whether it has seen enough to judge by: a few pictures.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.looks >= 4
+    }
+
+    /// Takes in the largest difference of every block, `step_s` after the picture before.
+    pub(crate) fn learn(&mut self, maxima: &[u8], step_s: f64) {
+        self.looks = self.looks.saturating_add(1);
+        // The plain average of the first pictures, then a fading memory.
+        let steady = (step_s / MEMORY_S).clamp(0.001, 0.2);
+        #[expect(clippy::cast_possible_truncation, reason = "a share of 1")]
+        let share = steady.max(1.0 / f64::from(self.looks)) as f32;
+        let first = self.looks == 1;
+        for (block, &maximum) in self.blocks.iter_mut().zip(maxima) {
+            let maximum = f32::from(maximum);
+            let taken = if first {
+                maximum
+            } else {
+                maximum.min(block.threshold())
+            };
+            let away = if first {
+                maximum * 0.25
+            } else {
+                (taken - block.mean).abs()
+            };
+            block.mean += share * (taken - block.mean);
+            block.deviation += share * (away - block.deviation);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_passing_object_hardly_raises_the_threshold() {
+        let mut noise = NoiseMap::new(1);
+        for look in 0..200_u8 {
+            noise.learn(&[2 + look % 3], 0.04);
+        }
+        let quiet = noise.threshold(0);
+        for _ in 0..3 {
+            noise.learn(&[200], 0.04);
+        }
+        assert!(quiet < 12.0, "{quiet}");
+        assert!(noise.threshold(0) < quiet + 4.0);
+    }
+
+    #[test]
+    fn a_tree_gets_a_threshold_of_its_own() {
+        let mut noise = NoiseMap::new(2);
+        for look in 0..200_u32 {
+            let leaf = [5, 40, 12, 25, 33][(look % 5) as usize];
+            noise.learn(&[3, leaf], 0.04);
+        }
+        assert!(noise.threshold(0) < 10.0);
+        assert!(noise.threshold(1) > 40.0);
+    }
+}

@@ -1,0 +1,115 @@
+//! The configuration: what is wrong is told with its line and what to do.
+
+use std::fs;
+use std::path::Path;
+
+use plumb::config::{Config, DEFAULT};
+
+/// The documentation itself, with the secrets in files instead of the environment.
+fn default_with_files(folder: &Path) -> String {
+    fs::write(folder.join("b3-east.password"), "open sesame\n").expect("a writable folder");
+    fs::write(
+        folder.join("guardroom.secret"),
+        "whsec_cGx1bWIgdGVzdHMgcGx1bWIgdGVzdHMgcGx1bWI=\n",
+    )
+    .expect("writable");
+    DEFAULT
+        .replace("password_env =", "# password_env =")
+        .replace("# password_file =", "password_file =")
+        .replace("secret_env =", "# secret_env =")
+        .replace("# secret_file =", "secret_file =")
+}
+
+fn problems(text: &str, folder: &Path) -> String {
+    let path = folder.join("plumb.toml");
+    fs::write(&path, text).expect("a writable folder");
+    Config::read(&path)
+        .expect_err("something is wrong with it")
+        .to_string()
+}
+
+#[test]
+fn documented_default_is_a_whole_configuration() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let config = Config::parse(&default_with_files(folder.path()), folder.path())
+        .expect("the documentation is right");
+    assert_eq!(config.cameras.len(), 1);
+    assert_eq!(config.endpoints.len(), 1);
+    assert_eq!(config.cameras[0].name, "Building 3, east side");
+    assert!(
+        !format!("{config:?}").contains("sesame"),
+        "a password must not be printed"
+    );
+}
+
+#[test]
+fn names_the_line_and_the_nearest_key() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let text = default_with_files(folder.path()).replace("\ntransport =", "\ntransprot =");
+    let line = text
+        .lines()
+        .position(|line| line.starts_with("transprot"))
+        .expect("the key")
+        + 1;
+    let told = problems(&text, folder.path());
+    assert!(told.contains(&format!("plumb.toml:{line}:")), "{told}");
+    assert!(told.contains("did you mean \"transport\"?"), "{told}");
+}
+
+#[test]
+fn tells_all_problems_at_once() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let text = "[[site]]\nid = \"a\"\n[[camera]]\nid = \"one\"\nsite = \"b\"\nkind = \"facade\"\nurl = \"rtsp://h/1\"\n\
+                [[camera]]\nid = \"one\"\nsite = \"a\"\nkind = \"facade\"\nurl = \"http://h/1\"\nstall_timeout_s = 0.1\n\
+                [[camera]]\nid = \"../x\"\nsite = \"a\"\nkind = \"facade\"\nurl = \"rtsp://me:secret@h/1\"\n";
+    let told = problems(text, folder.path());
+    for expected in [
+        "plumb.toml:5: there is no [[site]] with id \"b\"",
+        "plumb.toml:9: camera id \"one\" is used twice",
+        "plumb.toml:12: the camera's url",
+        "plumb.toml:15: id \"../x\"",
+    ] {
+        assert!(told.contains(expected), "{expected} is missing in:\n{told}");
+    }
+    assert!(!told.contains("secret@"), "{told}");
+}
+
+#[test]
+fn refuses_an_open_port_without_sign_in() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let open = default_with_files(folder.path()).replace("127.0.0.1:8480", "0.0.0.0:8480");
+    assert!(problems(&open, folder.path()).contains("allow_unauthenticated"));
+    let allowed = open.replace(
+        "allow_unauthenticated = false",
+        "allow_unauthenticated = true",
+    );
+    Config::parse(&allowed, folder.path()).expect("it was allowed");
+}
+
+#[test]
+fn names_what_is_wrong_with_a_scene() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::write(
+        folder.path().join("b3-east.scene.toml"),
+        "[facade]\nfloors = 24\nflor_lines = []\n",
+    )
+    .expect("writable");
+    let text = default_with_files(folder.path()).replace("# scene =", "scene =");
+    let told = problems(&text, folder.path());
+    assert!(
+        told.contains("b3-east.scene.toml:3:") && told.contains("flor_lines"),
+        "{told}"
+    );
+}
+
+#[test]
+fn wrong_types_and_broken_toml_name_their_line() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    assert!(problems("data_dir = 3\n", folder.path()).contains("plumb.toml:1:"));
+    assert!(problems("\n[http\n", folder.path()).contains("plumb.toml:2:"));
+    let missing = folder.path().join("nowhere.toml");
+    let told = Config::read(&missing)
+        .expect_err("there is no file")
+        .to_string();
+    assert!(told.contains("nowhere.toml: cannot be read"), "{told}");
+}
