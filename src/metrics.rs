@@ -63,8 +63,8 @@ pub const METRICS: &[Metric] = &[
         "Always 1; the version is a label",
     ),
     counter(
-        "plumb_process_cpu_seconds_total",
-        Unit::Seconds,
+        "plumb_process_cpu_milliseconds_total",
+        Unit::Milliseconds,
         "CPU time of the process",
     ),
     gauge(
@@ -124,14 +124,19 @@ pub const METRICS: &[Metric] = &[
         "Frames dropped, a stage was full",
     ),
     gauge(
-        "plumb_store_alarms",
+        "plumb_deliver_pending",
         Unit::Count,
-        "Alarms in the store, by state",
+        "Deliveries that are neither delivered nor given up, by endpoint",
     ),
     gauge(
-        "plumb_deliver_deliveries",
+        "plumb_deliver_oldest_pending_seconds",
+        Unit::Seconds,
+        "Age of the oldest of them, 0 where there is none",
+    ),
+    gauge(
+        "plumb_deliver_dead_letters",
         Unit::Count,
-        "Deliveries in the store, by state",
+        "Deliveries given up, by endpoint",
     ),
     counter(
         "plumb_http_requests_total",

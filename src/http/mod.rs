@@ -1,1 +1,292 @@
-//! http.
+//! The HTTP service: JSON for programs, events as they happen, metrics, evidence files.
+//!
+//! [`routes`] is the whole of it: path, method, role, handler. A route that is not in that table
+//! does not exist, and `openapi` describes exactly that table (a test walks both).
+//!
+//! It must never: take a path of the file system from a client, hold more than a bounded number
+//! of bytes for a client that does not read, or block an async thread (pictures are encoded on
+//! the blocking pool). Only `error` picks the status of a failure, and only this module names
+//! axum.
+//!
+//! ```text
+//! connection   how many, and for how long without a byte     (connection.rs)
+//!   finish     request id, span, problem body, headers       (layers.rs)
+//!     hurry    a limit on the wait for an answer's head
+//!       guard  host, origin, and how many at once; here roles will be checked
+//!         handler
+//! ```
+
+mod body;
+mod connection;
+mod error;
+mod figures;
+mod layers;
+mod listen;
+mod openapi;
+mod problem;
+mod query;
+mod status;
+mod v1;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodRouter, get, post};
+use bytes::Bytes;
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+pub use listen::{ListenError, bind, check_exposure};
+pub use openapi::document;
+
+use crate::clock::Clock;
+use crate::decode::Latest;
+use crate::health::{Board, Threads};
+use crate::id::{CameraId, SiteId};
+use crate::metrics::Metrics;
+use crate::scene;
+use crate::store::Store;
+use error::ApiError;
+
+/// What the API shows, and the bounds within which it does.
+#[derive(Clone, Debug)]
+pub struct Api {
+    pub store: Store,
+    pub board: Board,
+    pub threads: Threads,
+    pub latest: Latest,
+    /// The configured cameras, in the order of the config.
+    pub cameras: Vec<CameraInfo>,
+    pub metrics: Metrics,
+    pub clock: Arc<dyn Clock>,
+    /// The folder under which the store's evidence folders lie.
+    pub evidence_root: PathBuf,
+    /// Names that a Host header may carry besides `localhost` and addresses.
+    pub hosts: Vec<String>,
+    pub limits: Limits,
+}
+
+/// A camera as the config gives it.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct CameraInfo {
+    #[schema(value_type = String)]
+    pub id: CameraId,
+    /// What people call it.
+    pub name: String,
+    #[schema(value_type = String)]
+    pub site: SiteId,
+    /// The building or elevator that it watches.
+    pub place: String,
+    pub kind: scene::Kind,
+}
+
+/// Bounds of the service.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at a time; further clients wait to be accepted.
+    pub connections: usize,
+    /// Requests at a time; further ones are answered 503.
+    pub requests: usize,
+    /// Clients of the alarm stream; further ones are answered 503.
+    pub stream_clients: usize,
+    /// A request's body.
+    pub body_bytes: usize,
+    /// Until the head of an answer; then 503.
+    pub request: Duration,
+    /// Without a byte either way; then the connection is closed.
+    pub idle: Duration,
+    /// Between two signs of life on a quiet alarm stream.
+    pub keep_alive: Duration,
+    /// For open requests when the service stops; then they are cut.
+    pub stop: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 512,
+            requests: 64,
+            stream_clients: 256,
+            body_bytes: 16 * 1024,
+            request: Duration::from_secs(30),
+            idle: Duration::from_secs(60),
+            keep_alive: Duration::from_secs(15),
+            stop: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Who may use a route. Until there are accounts every caller on loopback counts as all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Probes and programs without an account: nothing that shows what a camera saw.
+    Anyone,
+    /// Handles alarms.
+    Operator,
+    /// Reviews alarms, closes cases, reports.
+    Manager,
+    /// Reads all, changes nothing.
+    Auditor,
+    /// Cameras, health and deliveries; no evidence.
+    Maintainer,
+}
+
+/// One row of the table of routes.
+pub struct Route {
+    pub method: &'static str,
+    pub path: &'static str,
+    pub roles: &'static [Role],
+    handler: MethodRouter<Arc<Service>>,
+}
+
+const ANYONE: &[Role] = &[Role::Anyone];
+const READERS: &[Role] = &[Role::Operator, Role::Manager, Role::Auditor];
+const HANDLERS: &[Role] = &[Role::Operator, Role::Manager];
+const KEEPERS: &[Role] = &[
+    Role::Operator,
+    Role::Manager,
+    Role::Auditor,
+    Role::Maintainer,
+];
+const MENDERS: &[Role] = &[Role::Manager, Role::Maintainer];
+
+/// Returns the table of all routes.
+pub fn routes() -> Vec<Route> {
+    use v1::{alarms, cameras, deliveries, evidence, snapshot, stream};
+    let read = |path, roles, handler| Route {
+        method: "GET",
+        path,
+        roles,
+        handler,
+    };
+    let change = |path, roles, handler| Route {
+        method: "POST",
+        path,
+        roles,
+        handler,
+    };
+    vec![
+        read("/healthz", ANYONE, get(status::healthz)),
+        read("/readyz", ANYONE, get(status::readyz)),
+        read("/metrics", ANYONE, get(status::metrics)),
+        read("/openapi.json", ANYONE, get(openapi::serve)),
+        read("/api/v1/alarms", READERS, get(alarms::list)),
+        read("/api/v1/alarms/stream", READERS, get(stream::stream)),
+        read("/api/v1/alarms/{id}", READERS, get(alarms::one)),
+        change(
+            "/api/v1/alarms/{id}/acknowledge",
+            HANDLERS,
+            post(alarms::acknowledge),
+        ),
+        change("/api/v1/alarms/{id}/close", HANDLERS, post(alarms::close)),
+        read(
+            "/api/v1/alarms/{id}/evidence/{name}",
+            READERS,
+            get(evidence::file),
+        ),
+        read("/api/v1/cameras", KEEPERS, get(cameras::list)),
+        read("/api/v1/cameras/{id}", KEEPERS, get(cameras::one)),
+        read(
+            "/api/v1/cameras/{id}/snapshot.jpg",
+            READERS,
+            get(snapshot::newest),
+        ),
+        read("/api/v1/deliveries", KEEPERS, get(deliveries::list)),
+        change(
+            "/api/v1/deliveries/{id}/retry",
+            MENDERS,
+            post(deliveries::retry),
+        ),
+    ]
+}
+
+/// The API with what only requests share.
+struct Service {
+    api: Api,
+    requests: Semaphore,
+    stream_clients: Arc<Semaphore>,
+    /// Pictures being encoded.
+    encoders: Semaphore,
+    writable: status::Writable,
+    document: Bytes,
+    stop: CancellationToken,
+}
+
+/// Serves the API on `listener` until `stop`; then lets open requests end, within
+/// [`Limits::stop`]. Event streams end at once: their clients come back with `Last-Event-ID`.
+pub async fn serve(
+    listener: TcpListener,
+    api: Api,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    // One core's worth: a wall of pictures must not take the cameras' time.
+    const ENCODERS: usize = 2;
+    let limits = api.limits;
+    let service = Arc::new(Service {
+        requests: Semaphore::new(limits.requests),
+        stream_clients: Arc::new(Semaphore::new(limits.stream_clients)),
+        encoders: Semaphore::new(ENCODERS),
+        writable: status::Writable::default(),
+        document: openapi::document_bytes(),
+        stop: stop.clone(),
+        api,
+    });
+    let upkeep = tokio::spawn(fold_metrics(service.api.metrics.clone(), stop.clone()));
+    let listener = connection::Bounded::new(listener, limits.connections, limits.idle);
+    let router = router(&service);
+    let served =
+        axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let overdue = async {
+        stop.cancelled().await;
+        tokio::time::sleep(limits.stop).await;
+    };
+    let result = tokio::select! {
+        result = served => result,
+        () = overdue => {
+            tracing::warn!("requests that were still open are cut, the service stops");
+            Ok(())
+        }
+    };
+    upkeep.abort();
+    result
+}
+
+fn router(service: &Arc<Service>) -> Router {
+    let mut router = Router::new();
+    for Route {
+        path,
+        roles,
+        handler,
+        ..
+    } in routes()
+    {
+        let guarded = if roles == ANYONE {
+            handler
+        } else {
+            handler.layer(from_fn_with_state(Arc::clone(service), layers::guard))
+        };
+        router = router.route(path, guarded);
+    }
+    router
+        .fallback(|| async { ApiError::NoRoute })
+        .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
+        .layer(DefaultBodyLimit::max(service.api.limits.body_bytes))
+        .layer(from_fn_with_state(Arc::clone(service), layers::hurry))
+        .layer(from_fn_with_state(Arc::clone(service), layers::finish))
+        .with_state(Arc::clone(service))
+}
+
+/// Keeps histograms from growing where nobody scrapes.
+async fn fold_metrics(metrics: Metrics, stop: CancellationToken) {
+    let mut tick = tokio::time::interval(Duration::from_secs(5));
+    while stop.run_until_cancelled(tick.tick()).await.is_some() {
+        metrics.upkeep();
+    }
+}

@@ -1,0 +1,244 @@
+//! What can go wrong with a request, and how it is said: problem details (RFC 9457).
+//!
+//! The only place that picks the status of a failure. A detail says what to do; it never holds a
+//! secret, a path of this machine, or the text of an error from inside.
+
+use std::time::Duration;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::store::StoreError;
+
+/// Why a request was not served. Its text is the answer's detail: sentences that say what to do.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    #[error("There is no query parameter {name:?}{}", hint(.nearest.as_deref(), .known))]
+    UnknownParameter {
+        name: String,
+        nearest: Option<String>,
+        known: Vec<String>,
+    },
+    #[error("Query parameter {name:?} is given more than once; give it once.")]
+    RepeatedParameter { name: String },
+    #[error("Query parameter {name:?} cannot be {value:?}: give {allowed}.")]
+    BadParameter {
+        name: &'static str,
+        value: String,
+        allowed: &'static str,
+    },
+    #[error(
+        "The cursor is not one that this service gave. Use next_cursor of the page before, or \
+         leave it out to begin with the newest."
+    )]
+    BadCursor,
+    #[error("{text:?} cannot be the id of {what}: it is {allowed}.")]
+    BadId {
+        what: &'static str,
+        text: String,
+        allowed: &'static str,
+    },
+    #[error("Header {name} must be {allowed}.")]
+    BadHeader {
+        name: &'static str,
+        allowed: &'static str,
+    },
+    #[error("The body does not fit: {reason}.")]
+    BadBody { reason: String },
+    #[error("Send a JSON body with the header Content-Type: application/json.")]
+    WrongContentType,
+    #[error("Send a body of at most {limit_bytes} bytes.")]
+    BodyTooLarge { limit_bytes: usize },
+    #[error("The request could not be read; see /openapi.json for what the route takes.")]
+    Unreadable,
+    #[error("There is no {what} {id:?}. Take ids from the lists.")]
+    NotFound { what: &'static str, id: String },
+    #[error("There is nothing under this path. /openapi.json lists all routes.")]
+    NoRoute,
+    #[error("Use a method that the Allow header of this answer names.")]
+    MethodNotAllowed,
+    #[error(
+        "{name:?} was recorded with the alarm, but the file is no longer in the evidence folder: \
+         retention or somebody removed it."
+    )]
+    EvidenceGone { name: String },
+    #[error(
+        "{name:?} is in the evidence folder, but not as it was recorded with the alarm. plumb \
+         verify tells what differs; restore the file from a backup."
+    )]
+    EvidenceChanged { name: String },
+    #[error("The range lies outside the file; Content-Range names its size.")]
+    RangeNotSatisfiable,
+    #[error(
+        "Camera {camera:?} shows no picture at the moment. Its health is at \
+         /api/v1/cameras/{camera}."
+    )]
+    NoPicture { camera: String },
+    #[error("{detail}")]
+    Conflict { detail: String },
+    #[error(
+        "The Host header names {host:?}, which is not this service. Use its address or localhost, \
+         or add the name to http.hosts in the config."
+    )]
+    ForeignHost { host: String },
+    #[error("A page of another origin may not change anything here.")]
+    ForeignOrigin,
+    #[error("Not ready: {}.", .reasons.join("; "))]
+    NotReady { reasons: Vec<String> },
+    #[error("Too many {what} at once. Try again in a moment.")]
+    Busy { what: &'static str },
+    #[error(
+        "The store cannot be read or written at the moment: /readyz says why. Alarms are still \
+         raised and sent meanwhile."
+    )]
+    StoreDown,
+    #[error("No answer within {} s. Try again, or ask for less.", .limit.as_secs())]
+    Timeout { limit: Duration },
+    #[error("The service is stopping. Try again after its start.")]
+    Stopping,
+    /// The cause is logged where it is handled; the client learns only that it was not its fault.
+    #[error("Something failed inside the service. Its log tells more under this request_id.")]
+    Internal,
+}
+
+impl ApiError {
+    /// Returns the error for something inside that failed, and logs its whole chain, once.
+    pub(crate) fn internal(what: &'static str, error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut chain = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            chain.push_str(": ");
+            chain.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        tracing::error!(error = %chain, "{what} failed while a request was served");
+        Self::Internal
+    }
+
+    /// Returns status, slug of the type, and title.
+    pub(super) fn class(&self) -> (StatusCode, &'static str, &'static str) {
+        use StatusCode as S;
+        match self {
+            Self::UnknownParameter { .. } => (
+                S::BAD_REQUEST,
+                "unknown-parameter",
+                "Unknown query parameter",
+            ),
+            Self::RepeatedParameter { .. } => (
+                S::BAD_REQUEST,
+                "repeated-parameter",
+                "Repeated query parameter",
+            ),
+            Self::BadParameter { .. } => (S::BAD_REQUEST, "bad-parameter", "Bad query parameter"),
+            Self::BadCursor => (S::BAD_REQUEST, "bad-cursor", "Bad cursor"),
+            Self::BadId { .. } => (S::BAD_REQUEST, "bad-id", "Bad id"),
+            Self::BadHeader { .. } => (S::BAD_REQUEST, "bad-header", "Bad header"),
+            Self::BadBody { .. } => (S::BAD_REQUEST, "bad-body", "Bad body"),
+            Self::Unreadable => (S::BAD_REQUEST, "unreadable", "Unreadable request"),
+            Self::WrongContentType => (
+                S::UNSUPPORTED_MEDIA_TYPE,
+                "wrong-content-type",
+                "Wrong content type",
+            ),
+            Self::BodyTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "body-too-large", "Body too large"),
+            Self::NotFound { .. } => (S::NOT_FOUND, "not-found", "Not found"),
+            Self::NoRoute => (S::NOT_FOUND, "no-route", "No such route"),
+            Self::MethodNotAllowed => (
+                S::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                "Method not allowed",
+            ),
+            Self::EvidenceGone { .. } => (S::GONE, "evidence-gone", "Evidence is gone"),
+            Self::EvidenceChanged { .. } => (S::GONE, "evidence-changed", "Evidence was changed"),
+            Self::RangeNotSatisfiable => (
+                S::RANGE_NOT_SATISFIABLE,
+                "range-not-satisfiable",
+                "Range not satisfiable",
+            ),
+            Self::NoPicture { .. } => (S::NOT_FOUND, "no-picture", "No picture"),
+            Self::Conflict { .. } => (S::CONFLICT, "conflict", "Conflict"),
+            Self::ForeignHost { .. } => (S::MISDIRECTED_REQUEST, "foreign-host", "Foreign host"),
+            Self::ForeignOrigin => (S::FORBIDDEN, "foreign-origin", "Foreign origin"),
+            Self::NotReady { .. } => (S::SERVICE_UNAVAILABLE, "not-ready", "Not ready"),
+            Self::Busy { .. } => (S::SERVICE_UNAVAILABLE, "busy", "Busy"),
+            Self::StoreDown => (S::SERVICE_UNAVAILABLE, "store-down", "Store out of order"),
+            Self::Timeout { .. } => (S::SERVICE_UNAVAILABLE, "timeout", "Timeout"),
+            Self::Stopping => (S::SERVICE_UNAVAILABLE, "stopping", "Stopping"),
+            Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
+        }
+    }
+
+    fn retry_after_s(&self) -> Option<u16> {
+        match self {
+            Self::Busy { .. } | Self::Timeout { .. } => Some(1),
+            Self::NotReady { .. } | Self::StoreDown | Self::Stopping => Some(5),
+            _ => None,
+        }
+    }
+
+    /// Returns the error for a failure that a library answered with a bare status, if it is one.
+    pub(crate) fn of_bare_status(status: StatusCode) -> Option<Self> {
+        match status {
+            StatusCode::NOT_FOUND => Some(Self::NoRoute),
+            StatusCode::METHOD_NOT_ALLOWED => Some(Self::MethodNotAllowed),
+            StatusCode::RANGE_NOT_SATISFIABLE => Some(Self::RangeNotSatisfiable),
+            status if status.is_client_error() => Some(Self::Unreadable),
+            status if status.is_server_error() => Some(Self::Internal),
+            _ => None,
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match &error {
+            StoreError::UnknownAlarm(id) => Self::NotFound {
+                what: "alarm",
+                id: id.to_string(),
+            },
+            StoreError::UnknownDelivery(id) => Self::NotFound {
+                what: "delivery",
+                id: id.to_string(),
+            },
+            StoreError::UnknownEndpoint(id) => Self::NotFound {
+                what: "endpoint",
+                id: id.to_string(),
+            },
+            StoreError::WrongState { state, .. } => Self::Conflict {
+                detail: format!("The alarm is {} already.", state.as_str()),
+            },
+            StoreError::NotDead(_) => Self::Conflict {
+                detail: "The delivery is no dead letter; only those can be sent again.".to_owned(),
+            },
+            error if error.is_disk() => {
+                Self::internal("the store", error);
+                Self::StoreDown
+            }
+            error => Self::internal("the store", error),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    /// Returns the status and headers; the outermost layer writes the body (it knows the path and
+    /// the request's id).
+    fn into_response(self) -> Response {
+        let mut response = self.class().0.into_response();
+        if let Some(seconds) = self.retry_after_s() {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Ends the sentence about an unknown parameter.
+fn hint(nearest: Option<&str>, known: &[String]) -> String {
+    match nearest {
+        Some(nearest) => format!("; did you mean {nearest:?}?"),
+        None if known.is_empty() => ": this route takes none.".to_owned(),
+        None => format!("; there are {}.", known.join(", ")),
+    }
+}

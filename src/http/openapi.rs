@@ -1,0 +1,165 @@
+//! The OpenAPI document: the table of routes in words that programs read.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+use bytes::Bytes;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::{IntoResponses, OpenApi};
+
+use super::problem::Problem;
+use super::query::NoQuery;
+use super::{ANYONE, Role, Service, routes, status, v1};
+use crate::store::AlarmSnapshot;
+
+/// Returns the document.
+pub fn document() -> utoipa::openapi::OpenApi {
+    let mut document = Described::openapi();
+    for route in routes() {
+        let Some(item) = document.paths.paths.get_mut(route.path) else {
+            continue;
+        };
+        let operation = match route.method {
+            "POST" => item.post.as_mut(),
+            _ => item.get.as_mut(),
+        };
+        if let Some(operation) = operation {
+            add_common(operation, route.roles);
+        }
+    }
+    document
+}
+
+/// The document's text; it never changes while the program runs.
+pub(super) fn document_bytes() -> Bytes {
+    serde_json::to_vec(&document())
+        .expect("it is made of texts and numbers")
+        .into()
+}
+
+/// This document.
+#[utoipa::path(
+    get,
+    operation_id = "openapi",
+    path = "/openapi.json",
+    tag = "service",
+    responses((status = 200, description = "OpenAPI 3.1", body = Object))
+)]
+pub(super) async fn serve(State(service): State<Arc<Service>>, _: NoQuery) -> impl IntoResponse {
+    (
+        [(header::CONTENT_TYPE, "application/json")],
+        service.document.clone(),
+    )
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Plumb",
+        description = "Alarms of falling objects and of e-bikes in elevators. Times that end in \
+            `_at_ms` are Unix milliseconds, those that end in `_at_s` seconds since the stream's \
+            first frame; coordinates are pixels of the full picture."
+    ),
+    paths(
+        status::healthz,
+        status::readyz,
+        status::metrics,
+        serve,
+        v1::alarms::list,
+        v1::stream::stream,
+        v1::alarms::one,
+        v1::alarms::acknowledge,
+        v1::alarms::close,
+        v1::evidence::file,
+        v1::cameras::list,
+        v1::cameras::one,
+        v1::snapshot::newest,
+        v1::deliveries::list,
+        v1::deliveries::retry,
+    ),
+    components(schemas(Problem, AlarmSnapshot)),
+    tags(
+        (name = "alarms", description = "What happened, its evidence, and what people did about it"),
+        (name = "cameras", description = "The cameras and their health"),
+        (name = "deliveries", description = "Webhooks that wait or were given up"),
+        (name = "service", description = "Probes, metrics, this document")
+    )
+)]
+struct Described;
+
+/// Adds what holds for every route: the roles, and the failures that any request can meet.
+fn add_common(operation: &mut Operation, roles: &'static [Role]) {
+    let roles_json = serde_json::to_value(roles).expect("roles are words");
+    let extensions = operation.extensions.get_or_insert_default();
+    extensions.insert("x-roles".to_owned(), roles_json);
+    let mut common = vec![
+        (
+            "400",
+            "A parameter, header, id or body that does not fit, or an unknown one",
+        ),
+        (
+            "500",
+            "Something failed inside; the log tells more under the request_id",
+        ),
+        (
+            "503",
+            "Too busy, too slow, or stopping: try again after Retry-After",
+        ),
+    ];
+    if roles != ANYONE {
+        common.push(("403", "A change asked for by a page of another origin"));
+        common.push(("421", "The Host header names another service"));
+    }
+    let responses = &mut operation.responses.responses;
+    for (status, description) in common {
+        let known = responses.contains_key(status);
+        if !known {
+            responses.insert(status.to_owned(), problem(description));
+        }
+    }
+}
+
+fn problem(description: &str) -> RefOr<Response> {
+    let content = ContentBuilder::new()
+        .schema(Some(Ref::from_schema_name("Problem")))
+        .build();
+    let response = ResponseBuilder::new().description(description);
+    response
+        .content("application/problem+json", content)
+        .build()
+        .into()
+}
+
+macro_rules! problem_response {
+    ($(#[$doc:meta])* $name:ident, $([$status:literal, $description:literal]),+) => {
+        $(#[$doc])*
+        pub(super) struct $name;
+
+        impl IntoResponses for $name {
+            fn responses() -> BTreeMap<String, RefOr<Response>> {
+                [$(($status.to_owned(), problem($description))),+].into()
+            }
+        }
+    };
+}
+
+problem_response!(
+    /// Of routes with an id.
+    NotFound,
+    ["404", "There is no such thing"]
+);
+problem_response!(
+    /// Of routes that change a state.
+    Conflict,
+    ["409", "Its state does not allow it"]
+);
+problem_response!(
+    /// Of routes that take a JSON body.
+    BadBody,
+    ["413", "The body is too large"],
+    ["415", "The body is not application/json"]
+);

@@ -1,0 +1,147 @@
+//! Whether the service lives, whether it can do its work, and its figures.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+use serde::Serialize;
+use tokio::sync::Mutex;
+
+use super::error::ApiError;
+use super::problem::Problem;
+use super::query::NoQuery;
+use super::{Api, Service};
+use crate::store::StoreError;
+
+/// That the service lives, or is ready.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct Status {
+    /// `alive` or `ready`.
+    pub status: &'static str,
+    pub version: &'static str,
+}
+
+/// Whether the process answers.
+#[utoipa::path(
+    get,
+    operation_id = "healthz",
+    path = "/healthz",
+    tag = "service",
+    responses((status = 200, description = "The process is alive", body = Status))
+)]
+pub(super) async fn healthz(_: NoQuery) -> Json<Status> {
+    status("alive")
+}
+
+/// Whether the service can do its work: the store takes writes (its tables are up to date, or it
+/// would not have opened), and every thread of the pipeline is alive.
+#[utoipa::path(
+    get,
+    operation_id = "readyz",
+    path = "/readyz",
+    tag = "service",
+    responses(
+        (status = 200, description = "Ready", body = Status),
+        (status = 503, description = "Not ready; `reasons` names everything that is not",
+         body = Problem, content_type = "application/problem+json")
+    )
+)]
+pub(super) async fn readyz(
+    State(service): State<Arc<Service>>,
+    _: NoQuery,
+) -> Result<Json<Status>, ApiError> {
+    let mut reasons = Vec::new();
+    if service.stop.is_cancelled() {
+        reasons.push("the service is stopping".to_owned());
+    }
+    reasons.extend(
+        service
+            .writable
+            .problem(&service.api)
+            .await
+            .map(str::to_owned),
+    );
+    let dead = service.api.threads.dead();
+    reasons.extend(
+        dead.iter()
+            .map(|name| format!("the thread of {name} has died")),
+    );
+    if reasons.is_empty() {
+        Ok(status("ready"))
+    } else {
+        Err(ApiError::NotReady { reasons })
+    }
+}
+
+/// Everything Plumb counts, for Prometheus.
+#[utoipa::path(
+    get,
+    operation_id = "metrics",
+    path = "/metrics",
+    tag = "service",
+    responses(
+        (status = 200, description = "Prometheus' text format, version 0.0.4", body = String,
+         content_type = "text/plain; version=0.0.4")
+    )
+)]
+pub(super) async fn metrics(
+    State(service): State<Arc<Service>>,
+    _: NoQuery,
+) -> Result<impl IntoResponse, ApiError> {
+    let text = super::figures::render(&service.api).await?;
+    let media_type = "text/plain; version=0.0.4; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, media_type)], text))
+}
+
+/// What the last try to write to the store showed. Shared, because a try costs an fsync and probes
+/// come as often as anyone likes.
+#[derive(Default)]
+pub(super) struct Writable {
+    last: Mutex<Option<(Duration, Option<&'static str>)>>,
+}
+
+impl Writable {
+    const FRESH: Duration = Duration::from_secs(2);
+
+    /// Returns why the store takes no writes; none when it does.
+    async fn problem(&self, api: &Api) -> Option<&'static str> {
+        // Held over the try: those who ask meanwhile get its answer.
+        let mut last = self.last.lock().await;
+        let now = api.clock.monotonic();
+        if let Some((at, problem)) = *last
+            && now.saturating_sub(at) < Self::FRESH
+        {
+            return problem;
+        }
+        let problem = match api.store.check_writable().await {
+            Ok(()) => None,
+            Err(error) => {
+                tracing::warn!(%error, "the store takes no writes");
+                Some(store_reason(&error))
+            }
+        };
+        *last = Some((now, problem));
+        problem
+    }
+}
+
+fn status(status: &'static str) -> Json<Status> {
+    Json(Status {
+        status,
+        version: env!("CARGO_PKG_VERSION"),
+    })
+}
+
+/// Returns the reason without the path: a probe may come from anyone.
+fn store_reason(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Full { .. } => "the store cannot be written: there is no room on its disk",
+        StoreError::ReadOnly { .. } => "the store cannot be written: it is read-only",
+        StoreError::Corrupt { .. } => "the store cannot be written: it is damaged",
+        StoreError::Busy { .. } => "the store cannot be written: another program holds it",
+        _ => "the store cannot be written; the log says why",
+    }
+}

@@ -1,0 +1,239 @@
+//! An alarm's evidence files. A name from the client is only ever compared with the names in the
+//! store; the path that is opened is made of the store's rows alone.
+
+use std::path::{Component, Path as FilePath, PathBuf};
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use tower_http::services::ServeFile;
+
+use super::alarms;
+use crate::http::Service;
+use crate::http::error::ApiError;
+use crate::http::openapi::NotFound;
+use crate::http::problem::Problem;
+use crate::http::query::{NoQuery, shortened};
+use crate::store::{EvidenceFile, EvidenceState};
+
+/// A browser that shows a clip or a picture by itself may load that, and nothing else.
+const MEDIA_ONLY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; img-src 'self'; media-src 'self'; frame-ancestors 'self'",
+);
+
+/// Revalidated each time (the digest makes that cheap), and kept by no shared cache.
+const REVALIDATE: HeaderValue = HeaderValue::from_static("private, no-cache");
+
+/// One file of an alarm's evidence. Takes one range a request (a clip can be wound); its `ETag` is
+/// the file's SHA-256.
+#[utoipa::path(
+    get,
+    operation_id = "evidence_file",
+    path = "/api/v1/alarms/{id}/evidence/{name}",
+    tag = "alarms",
+    params(
+        ("id" = String, Path, description = "The alarm's id, a UUID"),
+        ("name" = String, Path, description = "A name out of the alarm's `files`"),
+        ("range" = Option<String>, Header, description = "`bytes=first-last`"),
+        ("if-none-match" = Option<String>, Header, description = "An `ETag` that is known"),
+        ("if-range" = Option<String>, Header, description = "The `ETag` that `range` is of")
+    ),
+    responses(
+        (status = 200, description = "The whole file, in the media type of the alarm's `files`",
+         body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 206, description = "The range", body = Vec<u8>,
+         content_type = "application/octet-stream"),
+        (status = 304, description = "The file has the `ETag` of if-none-match"),
+        (status = 410, description = "The file is no longer in the evidence folder, or is not the \
+         one that was recorded", body = Problem, content_type = "application/problem+json"),
+        (status = 416, description = "The range lies outside the file", body = Problem,
+         content_type = "application/problem+json"),
+        NotFound
+    )
+)]
+pub(crate) async fn file(
+    State(service): State<Arc<Service>>,
+    Path((id, name)): Path<(String, String)>,
+    _: NoQuery,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let detail = alarms::find(&service, &id).await?;
+    let known = detail.files.into_iter().find(|file| file.name == name);
+    let file = known.ok_or_else(|| ApiError::NotFound {
+        what: "evidence file",
+        id: shortened(&name),
+    })?;
+    let gone = || ApiError::EvidenceGone {
+        name: file.name.clone(),
+    };
+    let folder = detail.evidence_folder.ok_or_else(gone)?;
+    let path = below(&service.api.evidence_root, [&folder, &file.name]).ok_or_else(gone)?;
+    // Until evidence is complete its pictures give way to better ones: no digest holds for long.
+    let settled = detail.alarm.evidence != EvidenceState::Pending;
+    if settled {
+        check_size(&path, &file).await?;
+    }
+    let etag = settled.then(|| format!("\"{}\"", file.sha256));
+    let headers = request.headers();
+    let mut response = match &etag {
+        Some(etag) if lists(headers, header::IF_NONE_MATCH, etag) => {
+            StatusCode::NOT_MODIFIED.into_response()
+        }
+        _ => {
+            send(
+                &path,
+                &file,
+                plain(request.method(), headers, etag.as_deref()),
+            )
+            .await?
+        }
+    };
+    // A range outside the file is answered with a problem, which is no evidence.
+    if !response.status().is_client_error() {
+        add_headers(response.headers_mut(), &file, etag.as_deref());
+    }
+    Ok(response)
+}
+
+/// Returns the path of `parts` below `root`; none where a part could lead elsewhere.
+fn below(root: &FilePath, parts: [&str; 2]) -> Option<PathBuf> {
+    let mut path = root.to_owned();
+    for part in parts {
+        let part = FilePath::new(part);
+        if !part
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)))
+        {
+            return None;
+        }
+        path.push(part);
+    }
+    Some(path)
+}
+
+/// Refuses a file that is gone or that is not as long as it was: its digest cannot match either.
+async fn check_size(path: &FilePath, file: &EvidenceFile) -> Result<(), ApiError> {
+    let name = || file.name.clone();
+    match tokio::fs::symlink_metadata(path).await {
+        Ok(found) if !found.is_file() => Err(ApiError::EvidenceGone { name: name() }),
+        Ok(found) if found.len() != file.size_bytes => {
+            tracing::error!(file = %file.name, recorded_bytes = file.size_bytes,
+                found_bytes = found.len(), "an evidence file is not the one that was recorded");
+            Err(ApiError::EvidenceChanged { name: name() })
+        }
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(ApiError::EvidenceGone { name: name() })
+        }
+        Err(error) => Err(ApiError::internal("looking for an evidence file", &error)),
+    }
+}
+
+/// Returns the request that the file server gets: only a range that counts for this file.
+fn plain(method: &Method, headers: &HeaderMap, etag: Option<&str>) -> Request {
+    let mut request = Request::new(Body::empty());
+    *request.method_mut() = method.clone();
+    let same_file = match etag {
+        _ if !headers.contains_key(header::IF_RANGE) => true,
+        Some(etag) => lists(headers, header::IF_RANGE, etag),
+        None => false,
+    };
+    let range = headers
+        .get(header::RANGE)
+        .filter(|range| same_file && is_one_range(range));
+    if let Some(range) = range {
+        request.headers_mut().insert(header::RANGE, range.clone());
+    }
+    request
+}
+
+/// Returns whether it is `bytes=` and one range. Others may be ignored (RFC 9110, 14.2), and are.
+fn is_one_range(range: &HeaderValue) -> bool {
+    let range = range
+        .to_str()
+        .ok()
+        .and_then(|range| range.strip_prefix("bytes="));
+    let Some((first, last)) = range.and_then(|range| range.split_once('-')) else {
+        return false;
+    };
+    let digits = |text: &str| text.len() < 20 && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits(first) && digits(last) && !(first.is_empty() && last.is_empty())
+}
+
+fn lists(headers: &HeaderMap, name: header::HeaderName, etag: &str) -> bool {
+    let values = headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let mut tags = values.flat_map(|value| value.split(',')).map(str::trim);
+    tags.any(|tag| tag == etag || tag == "*")
+}
+
+async fn send(
+    path: &FilePath,
+    file: &EvidenceFile,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let sent = ServeFile::new(path).try_call(request).await;
+    let response = sent.map_err(|error| ApiError::internal("reading an evidence file", &error))?;
+    if response.status() == StatusCode::NOT_FOUND {
+        return Err(ApiError::EvidenceGone {
+            name: file.name.clone(),
+        });
+    }
+    Ok(response.map(Body::new))
+}
+
+fn add_headers(headers: &mut HeaderMap, file: &EvidenceFile, etag: Option<&str>) {
+    let media_type = HeaderValue::from_str(&file.media_type)
+        .unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    headers.insert(header::CONTENT_TYPE, media_type);
+    headers.remove(header::ETAG);
+    if let Some(Ok(etag)) = etag.map(HeaderValue::from_str) {
+        headers.insert(header::ETAG, etag);
+    }
+    if let Ok(inline) = HeaderValue::from_str(&format!("inline; filename=\"{}\"", file.name)) {
+        headers.insert(header::CONTENT_DISPOSITION, inline);
+    }
+    headers.remove(header::LAST_MODIFIED);
+    headers.insert(header::CACHE_CONTROL, REVALIDATE);
+    headers.insert(header::CONTENT_SECURITY_POLICY, MEDIA_ONLY);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_cannot_lead_out_of_the_evidence_folder() {
+        let root = FilePath::new("/evidence");
+        let inside = below(root, ["2026/01/a", "clip.mp4"]);
+        assert_eq!(inside, Some(PathBuf::from("/evidence/2026/01/a/clip.mp4")));
+        for (folder, name) in [
+            ("..", "x"),
+            ("a/../..", "x"),
+            ("/etc", "passwd"),
+            ("a", "../x"),
+        ] {
+            assert_eq!(below(root, [folder, name]), None, "{folder}/{name}");
+        }
+    }
+
+    #[test]
+    fn only_one_plain_range_counts() {
+        for one in ["bytes=0-1", "bytes=5-", "bytes=-7"] {
+            assert!(is_one_range(&HeaderValue::from_static(one)), "{one}");
+        }
+        for other in [
+            "bytes=0-1,4-5",
+            "bytes=-",
+            "bytes=a-b",
+            "lines=0-1",
+            "bytes=5",
+        ] {
+            assert!(!is_one_range(&HeaderValue::from_static(other)), "{other}");
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! The HTTP service as a client meets it: a real server on a free port over a real store.
+
+mod alarms;
+mod errors;
+mod evidence;
+mod openapi;
+mod pictures;
+mod status;
+mod stream;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use plumb::alarm::{Alarm, AlarmKind, Origin, TrackPoint};
+use plumb::clock::{Clock, StreamTime, SystemClock};
+use plumb::decode::Latest;
+use plumb::geometry::BoxPx;
+use plumb::health::{Board, Threads};
+use plumb::http::{self, Api, CameraInfo, Limits};
+use plumb::id::{AlarmId, CameraId, EndpointId, SiteId};
+use plumb::metrics::Metrics;
+use plumb::scene;
+use plumb::store::{NewAlarm, Route, Store};
+use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// A condition that does not come true within this time never does.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// 2026-01-31T10:00:00Z.
+const MORNING_MS: i64 = 1_769_853_600_000;
+
+/// A running service and what stands behind it.
+struct Service {
+    url: String,
+    client: Client,
+    store: Store,
+    board: Board,
+    threads: Threads,
+    latest: Latest,
+    folder: TempDir,
+    stop: CancellationToken,
+    served: JoinHandle<std::io::Result<()>>,
+}
+
+impl Service {
+    async fn start() -> Self {
+        Self::start_within(Limits::default()).await
+    }
+
+    async fn start_within(limits: Limits) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let store = Store::open(folder.path(), vec![pager()], Arc::clone(&clock));
+        let store = store.await.expect("an empty store");
+        let api = Api {
+            store: store.clone(),
+            board: Board::default(),
+            threads: Threads::default(),
+            latest: Latest::default(),
+            cameras: cameras(),
+            metrics: Metrics::install().expect("no other recorder"),
+            clock,
+            evidence_root: folder.path().join("evidence"),
+            hosts: vec!["plumb.example".to_owned()],
+            limits,
+        };
+        let (board, threads, latest) = (api.board.clone(), api.threads.clone(), api.latest.clone());
+        let listener = http::bind("127.0.0.1:0".parse().expect("an address")).await;
+        let listener = listener.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+        let stop = CancellationToken::new();
+        let served = tokio::spawn(http::serve(listener, api, stop.clone()));
+        let client = client();
+        Self {
+            url,
+            client,
+            store,
+            board,
+            threads,
+            latest,
+            folder,
+            stop,
+            served,
+        }
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.url))
+    }
+
+    fn get(&self, path: &str) -> RequestBuilder {
+        self.request(Method::GET, path)
+    }
+
+    fn post(&self, path: &str) -> RequestBuilder {
+        self.request(Method::POST, path)
+    }
+
+    /// Returns the JSON of a route that must answer 200.
+    async fn json(&self, path: &str) -> Value {
+        let response = self.get(path).send().await.expect("an answer");
+        let status = response.status();
+        let body = response.text().await.expect("a body");
+        assert_eq!(status, StatusCode::OK, "{path}: {body}");
+        serde_json::from_str(&body).expect("JSON")
+    }
+
+    async fn raise(&self, new: &NewAlarm) -> AlarmId {
+        self.store.raise(new).await.expect("it is committed")
+    }
+
+    fn evidence_root(&self) -> std::path::PathBuf {
+        self.folder.path().join("evidence")
+    }
+}
+
+/// Sends the request, which must be refused with this status and kind of problem; returns the
+/// problem.
+async fn refusal(request: RequestBuilder, status: u16, slug: &str) -> Value {
+    let response = request.send().await.expect("an answer");
+    let found = response.status().as_u16();
+    let headers = response.headers().clone();
+    let body = response.text().await.expect("a body");
+    assert_eq!(found, status, "{body}");
+    assert_eq!(headers["content-type"], "application/problem+json");
+    assert_eq!(headers["cache-control"], "no-store");
+    assert_eq!(headers["x-content-type-options"], "nosniff");
+    let problem: Value = serde_json::from_str(&body).expect("JSON");
+    assert_eq!(
+        problem["type"],
+        format!("urn:plumb:problem:{slug}"),
+        "{body}"
+    );
+    assert_eq!(problem["status"], status);
+    assert_eq!(
+        problem["request_id"],
+        headers["x-request-id"].to_str().expect("text")
+    );
+    problem
+}
+
+fn client() -> Client {
+    // Another test may have installed it before: all install the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder().no_proxy().build().expect("a client")
+}
+
+fn pager() -> Route {
+    Route {
+        endpoint: EndpointId::parse("pager").expect("an id"),
+        url: "http://127.0.0.1:9/alarms".to_owned(),
+        kinds: Vec::new(),
+        sites: Vec::new(),
+        min_score: 0.0,
+    }
+}
+
+fn cameras() -> Vec<CameraInfo> {
+    let camera = |id: &str, name: &str, place: &str, kind| CameraInfo {
+        id: CameraId::parse(id).expect("an id"),
+        name: name.to_owned(),
+        site: SiteId::parse("garden").expect("an id"),
+        place: place.to_owned(),
+        kind,
+    };
+    vec![
+        camera("north", "3号楼北面", "Building 3", scene::Kind::Facade),
+        camera("lift-2", "Elevator 2", "Elevator 2", scene::Kind::Elevator),
+    ]
+}
+
+/// Returns a fall before the camera `north`, raised at `raised_at_ms`.
+fn fall(raised_at_ms: i64) -> NewAlarm {
+    let at = |seconds| StreamTime::from_secs_f64(seconds);
+    let area = BoxPx {
+        x_px: 400.0,
+        y_px: 120.0,
+        width_px: 9.0,
+        height_px: 11.0,
+    };
+    NewAlarm {
+        id: AlarmId::new(Timestamp::from_millisecond(raised_at_ms).expect("in range")),
+        camera: CameraId::parse("north").expect("an id"),
+        site: SiteId::parse("garden").expect("an id"),
+        place: "Building 3".to_owned(),
+        started_at_ms: raised_at_ms - 900,
+        raised_at_ms,
+        alarm: Alarm {
+            kind: AlarmKind::FallingObject,
+            started_at: at(7.1),
+            raised_at: at(8.0),
+            ended_at: None,
+            score: 0.9,
+            track: vec![
+                TrackPoint { at: at(7.1), area },
+                TrackPoint { at: at(8.0), area },
+            ],
+            origin: Some(Origin {
+                x_px: 400.0,
+                y_px: 120.0,
+                floor: Some(14),
+                floor_min: Some(13),
+                floor_max: Some(15),
+            }),
+        },
+        scene_sha256: None,
+    }
+}
+
+fn ebike(raised_at_ms: i64) -> NewAlarm {
+    let mut new = fall(raised_at_ms);
+    new.camera = CameraId::parse("lift-2").expect("an id");
+    new.place = "Elevator 2".to_owned();
+    new.alarm.kind = AlarmKind::EbikeInElevator;
+    new.alarm.score = 0.6;
+    new.alarm.origin = None;
+    new
+}
+
+/// Writes `bytes` below the evidence root and returns their digest.
+fn write_evidence(root: &Path, folder: &str, name: &str, bytes: &[u8]) -> String {
+    use sha2::Digest;
+    std::fs::create_dir_all(root.join(folder)).expect("a folder");
+    std::fs::write(root.join(folder).join(name), bytes).expect("a file");
+    sha2::Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
