@@ -63,7 +63,7 @@ pub const METRICS: &[Metric] = &[
         "Always 1; the version is a label",
     ),
     counter(
-        "plumb_process_cpu_milliseconds_total",
+        "plumb_process_cpu_ms_total",
         Unit::Milliseconds,
         "CPU time of the process",
     ),
@@ -98,9 +98,19 @@ pub const METRICS: &[Metric] = &[
         "Packets received",
     ),
     counter(
-        "plumb_source_packets_lost_total",
+        "plumb_source_rtp_lost_total",
         Unit::Count,
         "RTP packets that never arrived",
+    ),
+    counter(
+        "plumb_source_frames_dropped_total",
+        Unit::Count,
+        "Packets dropped, the decoder was behind",
+    ),
+    counter(
+        "plumb_source_timestamp_jumps_total",
+        Unit::Count,
+        "Times a camera's timestamps jumped",
     ),
     counter(
         "plumb_source_reconnects_total",
@@ -124,19 +134,54 @@ pub const METRICS: &[Metric] = &[
         "Frames dropped, a stage was full",
     ),
     gauge(
+        "plumb_store_in_memory",
+        Unit::Count,
+        "1 while the disk takes nothing and alarms are kept in memory",
+    ),
+    counter(
+        "plumb_store_disk_failures_total",
+        Unit::Count,
+        "Times the disk failed and memory took over",
+    ),
+    counter(
+        "plumb_store_alarms_forgotten_total",
+        Unit::Count,
+        "Delivered alarms that left full memory without reaching the disk",
+    ),
+    counter(
+        "plumb_deliver_unkept_total",
+        Unit::Count,
+        "Changes of alarms that neither disk nor memory kept",
+    ),
+    gauge(
         "plumb_deliver_pending",
         Unit::Count,
         "Deliveries that are neither delivered nor given up, by endpoint",
     ),
     gauge(
-        "plumb_deliver_oldest_pending_seconds",
-        Unit::Seconds,
+        "plumb_deliver_oldest_age_ms",
+        Unit::Milliseconds,
         "Age of the oldest of them, 0 where there is none",
     ),
     gauge(
-        "plumb_deliver_dead_letters",
+        "plumb_deliver_dead",
         Unit::Count,
         "Deliveries given up, by endpoint",
+    ),
+    counter(
+        "plumb_deliver_attempts_total",
+        Unit::Count,
+        "Attempts, by endpoint and outcome",
+    ),
+    histogram(
+        "plumb_deliver_delay_ms",
+        Unit::Milliseconds,
+        "Time from an event to its delivery, by endpoint",
+    ),
+    counter(
+        "plumb_deliver_endpoints_disabled_total",
+        Unit::Count,
+        "Endpoints that answered 410 and are disabled",
     ),
     counter(
         "plumb_http_requests_total",
@@ -158,6 +203,11 @@ pub const METRICS: &[Metric] = &[
 /// Bounds of the buckets of every `_seconds` histogram: a cheap answer to a minute's retry.
 const SECONDS_BUCKETS: [f64; 14] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0,
+];
+
+/// Bounds of the buckets of every `_ms` histogram: a webhook's first attempt to its last.
+const MS_BUCKETS: [f64; 14] = [
+    5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1e3, 2.5e3, 5e3, 15e3, 60e3, 3.6e6, 86.4e6,
 ];
 
 /// The recorder could not be installed.
@@ -215,7 +265,11 @@ pub fn render_now(record: impl FnOnce()) -> String {
 fn builder() -> PrometheusBuilder {
     PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)
-        .expect("the list of buckets is not empty")
+        .and_then(|builder| {
+            let suffix = Matcher::Suffix("_ms".to_owned());
+            builder.set_buckets_for_metric(suffix, &MS_BUCKETS)
+        })
+        .expect("the lists of buckets are not empty")
 }
 
 fn describe() {
@@ -241,6 +295,9 @@ mod tests {
             let bare = name.trim_end_matches("_total");
             match metric.unit {
                 Unit::Seconds => assert!(bare.ends_with("_seconds"), "{name}"),
+                Unit::Milliseconds => {
+                    assert!(bare.ends_with("_ms"), "{name}");
+                }
                 Unit::Bytes => assert!(bare.ends_with("_bytes"), "{name}"),
                 _ => {}
             }

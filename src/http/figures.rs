@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::Api;
 use super::error::ApiError;
 use crate::alarm::AlarmKind;
+use crate::deliver::outbox;
 use crate::health::{Board, CameraHealth, Link};
 use crate::id::CameraId;
-use crate::store::OutboxCount;
 
 const FAULTS: [AlarmKind; 8] = [
     AlarmKind::NoPicture,
@@ -23,13 +23,12 @@ const FAULTS: [AlarmKind; 8] = [
 
 /// Returns everything Plumb counts in Prometheus' text format.
 pub(super) async fn render(api: &Api) -> Result<String, ApiError> {
-    let outbox = api.store.outbox_counts().await?;
+    outbox::measure(&api.store).await?;
     let now_ms = api.clock.now().as_millisecond();
     let mut text = api.metrics.render();
     text.push_str(&crate::metrics::render_now(|| {
         record_process();
         record_cameras(&api.board, now_ms);
-        outbox.iter().for_each(record_outbox);
     }));
     Ok(text)
 }
@@ -39,7 +38,7 @@ fn record_process() {
     let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     let used = Duration::try_from(used).unwrap_or_default();
     let used_ms = u64::try_from(used.as_millis()).unwrap_or(u64::MAX);
-    metrics::counter!("plumb_process_cpu_milliseconds_total").absolute(used_ms);
+    metrics::counter!("plumb_process_cpu_ms_total").absolute(used_ms);
     // A few hundred bytes that the kernel makes up on the spot: no disk is waited for.
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     if let Some(resident_kib) = resident_kib(&status) {
@@ -52,18 +51,6 @@ fn resident_kib(status: &str) -> Option<f64> {
         .lines()
         .find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().trim_end_matches(" kB").parse().ok()
-}
-
-fn record_outbox(count: &OutboxCount) {
-    let gauge = |name: &'static str, value: f64| {
-        metrics::gauge!(name, "endpoint" => count.endpoint.as_str().to_owned()).set(value);
-    };
-    gauge("plumb_deliver_pending", count.pending as f64);
-    gauge(
-        "plumb_deliver_oldest_pending_seconds",
-        count.oldest_age_ms as f64 / 1000.0,
-    );
-    gauge("plumb_deliver_dead_letters", count.dead as f64);
 }
 
 fn record_cameras(board: &Board, now_ms: i64) {
@@ -91,17 +78,10 @@ fn record_camera(camera: &CameraId, health: &CameraHealth, now_ms: i64) {
             (now_ms - at_ms) as f64 / 1000.0,
         );
     }
-    counter("plumb_source_packets_total", health.packets);
-    counter("plumb_source_packets_lost_total", health.packets_lost);
     counter("plumb_source_reconnects_total", health.reconnects);
     counter("plumb_decode_frames_total", health.frames);
     counter("plumb_decode_errors_total", health.decode_errors);
     counter("plumb_pipeline_frames_dropped_total", health.frames_dropped);
-    for (cause, count) in &health.failures {
-        let cause = cause.clone();
-        metrics::counter!("plumb_source_failures_total", "camera" => label(), "cause" => cause)
-            .absolute(*count);
-    }
     for fault in FAULTS {
         let kind = fault.as_str();
         let raised = f64::from(u8::from(health.faults.iter().any(|name| name == kind)));
@@ -128,14 +108,12 @@ mod tests {
         let camera = CameraId::parse("north").expect("an id");
         board.update(&camera, |health| {
             health.faults = vec!["shake".to_owned()];
-            health.failures.insert("stalled".to_owned(), 2);
             health.last_frame_at_ms = Some(1_000);
         });
         let text = crate::metrics::render_now(|| record_cameras(&board, 3_500));
         for line in [
             "plumb_camera_fault{camera=\"north\",kind=\"shake\"} 1",
             "plumb_camera_fault{camera=\"north\",kind=\"occluded\"} 0",
-            "plumb_source_failures_total{camera=\"north\",cause=\"stalled\"} 2",
             "plumb_camera_frame_age_seconds{camera=\"north\"} 2.5",
         ] {
             assert!(

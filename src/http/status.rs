@@ -105,6 +105,8 @@ pub(super) struct Writable {
 
 impl Writable {
     const FRESH: Duration = Duration::from_secs(2);
+    /// A healthy disk needs milliseconds.
+    const PATIENCE: Duration = Duration::from_secs(3);
 
     /// Returns why the store takes no writes; none when it does.
     async fn problem(&self, api: &Api) -> Option<&'static str> {
@@ -116,12 +118,13 @@ impl Writable {
         {
             return problem;
         }
-        let problem = match api.store.check_writable().await {
-            Ok(()) => None,
-            Err(error) => {
+        let problem = match tokio::time::timeout(Self::PATIENCE, api.store.probe()).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => {
                 tracing::warn!(%error, "the store takes no writes");
                 Some(store_reason(&error))
             }
+            Err(_) => Some("the store cannot be written: its disk does not answer"),
         };
         *last = Some((now, problem));
         problem

@@ -1,5 +1,6 @@
 //! One binary for all integration tests: real parts, one module an area.
 
+mod api;
 mod cameras;
 mod evidence;
 mod models;

@@ -192,3 +192,39 @@ async fn a_connection_that_says_nothing_is_closed() {
         .expect("it is closed");
     assert!(matches!(read, Ok(0) | Err(_)));
 }
+
+#[test]
+fn every_metric_that_is_counted_is_in_the_list() {
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let mut counted = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a readable folder") {
+            let path = entry.expect("a readable entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let code = std::fs::read(&path).unwrap_or_default();
+            let code = String::from_utf8_lossy(&code);
+            for macro_name in ["counter!(", "gauge!(", "histogram!("] {
+                for after in code.split(macro_name).skip(1) {
+                    // A name that is computed has no quote here.
+                    let Some(text) = after.trim_start().strip_prefix('"') else {
+                        continue;
+                    };
+                    let name = text.split('"').next().expect("a closing quote");
+                    let known = plumb::metrics::METRICS
+                        .iter()
+                        .any(|metric| metric.name == name);
+                    assert!(
+                        known,
+                        "{} counts {name}, which metrics::METRICS lacks",
+                        path.display()
+                    );
+                    counted += 1;
+                }
+            }
+        }
+    }
+    assert!(counted > 10, "the sources were not found");
+}
