@@ -1,17 +1,21 @@
 //! `plumb detect`: what the e-bike detector sees on pictures, without tracks or rules.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{Cursor, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use image::{DynamicImage, ImageDecoder, ImageReader, RgbImage};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
 use serde::Serialize;
 
 use super::output::{self, Output};
 use crate::detect::ebike::{Detection, EbikeDetector, Least};
 use crate::detect::{Models, Runtime};
+
+/// The largest picture read: 128 million pixels, four times 8K; half a GiB while it is decoded.
+const PIXELS_MAX: u64 = 128 << 20;
+const FILE_SIZE_MAX_BYTES: u64 = 256 << 20;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -73,18 +77,40 @@ fn score(text: &str) -> Result<f64, String> {
 }
 
 /// Reads a picture the way it is meant to be seen (its EXIF orientation applied).
-/// Fails when it is missing, broken off or neither JPEG nor PNG.
+/// Fails when it is missing, broken off, too large, or neither JPEG nor PNG.
 fn read_picture(path: &Path) -> anyhow::Result<RgbImage> {
-    let unreadable = || format!("cannot read {} as a JPEG or PNG picture", path.display());
+    let shown = path.display();
+    let unreadable = || format!("cannot read {shown} as a JPEG or PNG picture");
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(FILE_SIZE_MAX_BYTES).read_to_end(&mut bytes))
+        .with_context(|| format!("cannot read {shown}"))?;
     // By its content: a name says nothing sure.
-    let reader = File::open(path)
-        .and_then(|file| ImageReader::new(BufReader::new(file)).with_guessed_format())
-        .with_context(|| format!("cannot read {}", path.display()))?;
+    let format = image::guess_format(&bytes).with_context(unreadable)?;
+    if format == ImageFormat::Jpeg && !is_whole_jpeg(&bytes) {
+        anyhow::bail!("{}: it breaks off before its end", unreadable());
+    }
+    let reader = ImageReader::with_format(Cursor::new(&bytes), format);
     let mut decoder = reader.into_decoder().with_context(unreadable)?;
+    let (width, height) = decoder.dimensions();
+    if u64::from(width) * u64::from(height) > PIXELS_MAX {
+        anyhow::bail!("{}: {width}x{height} is too large", unreadable());
+    }
     let orientation = decoder.orientation().with_context(unreadable)?;
     let mut picture = DynamicImage::from_decoder(decoder).with_context(unreadable)?;
     picture.apply_orientation(orientation);
     Ok(picture.into_rgb8())
+}
+
+/// Returns whether the last scan of a JPEG has an end. The decoder fills what is missing with grey
+/// and says nothing; in a scan the end marker cannot stand for anything else (ITU-T T.81, B.1.1.5).
+fn is_whole_jpeg(bytes: &[u8]) -> bool {
+    let scan = bytes.windows(2).rposition(|marker| marker == [0xFF, 0xDA]);
+    scan.is_some_and(|start| {
+        bytes[start..]
+            .windows(2)
+            .any(|marker| marker == [0xFF, 0xD9])
+    })
 }
 
 #[derive(Serialize)]

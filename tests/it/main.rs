@@ -3,6 +3,7 @@
 mod api;
 mod cameras;
 mod evidence;
+mod ebike;
 mod models;
 mod rtsp;
 mod config;
