@@ -3,6 +3,7 @@
 pub mod session;
 pub mod models;
 pub mod tensor;
+pub mod view;
 pub mod boxes;
 pub mod ebike;
 pub mod motion;

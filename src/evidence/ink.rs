@@ -227,7 +227,10 @@ mod tests {
         let (from, to) = (Point::new(-50.0, 5.0), Point::new(500.0, 5.0));
         line(&mut picture, from, to, pen);
         ring(&mut picture, Point::new(-3.0, 40.0), 9.0, pen);
-        label(&mut picture, to, Side::Right, "far away", 12.0, WHITE);
         assert_eq!(picture.get_pixel(0, 5).0, [255, 255, 255]);
+        assert_eq!(picture.get_pixel(0, 9).0, [0, 0, 0]);
+        // A plate larger than the picture begins at its edge.
+        let plate = label(&mut picture, to, Side::Right, "far away", 12.0, WHITE);
+        assert_eq!(&plate[..2], [0.0, 0.0]);
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod elevator;
 pub mod facade;
+pub mod fault;
 pub mod tracks_file;
 
 mod stir;

@@ -4,6 +4,7 @@ mod api;
 mod cameras;
 mod evidence;
 mod ebike;
+mod fault;
 mod models;
 mod rtsp;
 mod config;

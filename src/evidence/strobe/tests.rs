@@ -85,13 +85,13 @@ fn names_floor_and_interval_and_how_far_it_fell() {
     let scene = FacadeScene {
         floors: 12,
         storey_height_m: 3.0,
-        floor_lines: vec![line(12, 0.1), line(4, 0.9)],
+        floor_lines: vec![line(12, 0.1), line(5, 0.9)],
         masks: Vec::new(),
     };
     let text = figures(&alarm, Some(&scene), 200.0, 200.0);
     assert_eq!(
         text,
-        "floor 12 (11–13) · fell 7.3 storeys (about 22 m) in 0.28 s"
+        "floor 12 (11–13) · fell 6.4 storeys (about 19 m) in 0.28 s"
     );
     assert!(figures(&alarm, None, 200.0, 200.0).contains("floor is unknown"));
 }
