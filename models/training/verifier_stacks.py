@@ -24,7 +24,7 @@ K, SIDE, LAG_S, SCALE = 8, 32, 0.12, 64.0
 
 def luma(path, width, height):
     """Returns the luma planes [frames, height, width] as decoded, no range or rate conversion."""
-    command = ["ffmpeg", "-v", "error", "-threads", "1", "-i", str(path), "-f", "rawvideo", "-pix_fmt", "yuv420p", "-vsync", "passthrough", "-"]
+    command = ["ffmpeg", "-v", "fatal", "-threads", "1", "-i", str(path), "-f", "rawvideo", "-pix_fmt", "yuv420p", "-vsync", "passthrough", "-"]
     raw = np.frombuffer(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout, np.uint8)
     return raw.reshape(-1, height * 3 // 2, width)[:, :height]
 
@@ -55,6 +55,14 @@ def cut(planes, times, points):
         out[2 * k] = (a - a.mean()) / SCALE
         out[2 * k + 1] = (a - patch(planes[before], p[1], p[2])) / SCALE
     return out
+
+
+def shows(stack):
+    """Returns whether a tracker could have seen something change in the middle of most moments."""
+    change = np.abs(stack[1::2])
+    middle = change[:, 9:23, 9:23].reshape(K, -1).max(1)
+    noise = np.median(change.reshape(K, -1), axis=1)
+    return np.sum((middle > .08) & (middle > 5 * noise)) >= K // 2
 
 
 def truth_tracks(truth, rng, times):
@@ -150,6 +158,7 @@ def main(argv):
         times = times_of(clip)
         planes = luma(clip, truth["width_px"], truth["height_px"])
         found = [(c, cut(planes, times, p), 0) for c, p in truth_tracks(truth, rng, times)]
+        found = [v for v in found if shows(v[1])]
         if args.dumps and (args.dumps / name / "tracks.jsonl").exists():
             found += [(c, s, 1) for c, s in from_dump(args.dumps / name, truth)]
         for c, s, source in found:

@@ -54,16 +54,26 @@ def network():
 
 
 def augment(x, rng):
-    """Flips left to right, inverts and scales contrast, shifts by up to three pixels, adds noise."""
-    x = x.copy()
-    flip = rng.random(len(x)) < .5
-    x[flip] = x[flip][..., ::-1]
-    x *= np.exp(rng.normal(size=(len(x), 1, 1, 1)) * .35).astype(np.float32) * rng.choice([-1, 1], (len(x), 1, 1, 1)).astype(np.float32)
-    for i in range(len(x)):
-        dy, dx = rng.integers(-3, 4, 2)
-        x[i] = np.roll(x[i], (dy, dx), (1, 2))
-    x += rng.normal(size=x.shape).astype(np.float32) * rng.uniform(0, .05, (len(x), 1, 1, 1)).astype(np.float32)
-    return x
+    """Flips left to right, zooms, shifts by up to three pixels, softens, fades the background, scales and inverts contrast, adds noise."""
+    import torch
+    from torch.nn import functional
+    n = len(x)
+    x = torch.from_numpy(x)
+    zoom = np.exp(rng.uniform(np.log(.5), np.log(1.25), n))  # under 1 enlarges
+    theta = np.zeros((n, 2, 3), np.float32)
+    theta[:, 0, 0] = zoom * rng.choice([-1, 1], n)
+    theta[:, 1, 1] = zoom
+    theta[:, :, 2] = rng.uniform(-3, 3, (n, 2)) * 2 / SIDE
+    grid = functional.affine_grid(torch.from_numpy(theta), list(x.shape), align_corners=False)
+    x = functional.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
+    soft = torch.from_numpy(rng.uniform(0, .8, (n, 1, 1, 1)).astype(np.float32) * (rng.random((n, 1, 1, 1)) < .4))
+    x = x + soft.float() * (functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False) - x)
+    # fade the still background: what passes in front of it is the same thing before a plain wall or the sky
+    fade = torch.from_numpy((rng.uniform(0, 1, (n, 1, 1, 1)) * (rng.random((n, 1, 1, 1)) < .6)).astype(np.float32))
+    x[:, 0::2] += fade * (x[:, 1::2] - x[:, 0::2])
+    gain = np.exp(rng.normal(size=(n, 1, 1, 1)) * .35) * rng.choice([-1, 1], (n, 1, 1, 1))
+    x = x * torch.from_numpy(gain.astype(np.float32))
+    return x + torch.randn(x.shape) * torch.from_numpy(rng.uniform(0, .05, (n, 1, 1, 1)).astype(np.float32))
 
 
 def train(args):
@@ -80,13 +90,13 @@ def train(args):
     steps_per_epoch = max(1, min(len(x), 6000) // 64)
     opt = torch.optim.AdamW(net.parameters(), 2e-3, weight_decay=1e-3)
     plan = torch.optim.lr_scheduler.OneCycleLR(opt, 4e-3, total_steps=args.epochs * steps_per_epoch)
-    loss_of = torch.nn.CrossEntropyLoss(label_smoothing=.03)
+    loss_of = torch.nn.CrossEntropyLoss(label_smoothing=.01)
     for epoch in range(args.epochs):
         net.train()
         began, total = time.monotonic(), 0.0
         for _ in range(steps_per_epoch):
             pick = rng.choice(len(x), 64, p=weight)
-            batch = torch.from_numpy(augment(x[pick].astype(np.float32), rng))
+            batch = augment(x[pick].astype(np.float32), rng)
             loss = loss_of(net.logits(batch), torch.from_numpy(y[pick]))
             opt.zero_grad()
             loss.backward()
