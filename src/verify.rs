@@ -3,6 +3,8 @@
 //! Only tracks that gravity has let through come here, so it runs seldom. Its veto is careful: the
 //! threshold stands in models.toml. It must never raise what the judge did not.
 
+use std::sync::Arc;
+
 use ndarray::{Array4, s};
 use serde::Deserialize;
 
@@ -47,14 +49,15 @@ impl Looks {
 }
 
 /// What tells how a stack of patches looks. The model does; tests may bring their own.
-pub trait Eye: Send {
+pub trait Eye: Send + Sync {
     /// Returns the looks of `[1, 16, 32, 32]` patches.
-    fn looks(&mut self, patches: &Array4<f32>) -> Result<Looks, SessionError>;
+    fn looks(&self, patches: &Array4<f32>) -> Result<Looks, SessionError>;
 }
 
-/// The second opinion on falls.
+/// The second opinion on falls. Cloning shares the model.
+#[derive(Clone)]
 pub struct Verifier {
-    eye: Box<dyn Eye>,
+    eye: Arc<dyn Eye>,
     threshold: f64,
 }
 
@@ -86,17 +89,17 @@ impl Verifier {
             let message = format!("it must take [n, {patches:?}] and give [n, 7]");
             return Err(models.unsuitable(MODEL, message));
         }
-        Ok(Self::new(Box::new(Model(session)), settings.threshold))
+        Ok(Self::new(Arc::new(Model(session)), settings.threshold))
     }
 
     /// Returns a verifier that asks `eye` and lets through what falls by at least `threshold`.
-    pub fn new(eye: Box<dyn Eye>, threshold: f64) -> Self {
+    pub fn new(eye: Arc<dyn Eye>, threshold: f64) -> Self {
         Self { eye, threshold }
     }
 
     /// Returns whether the patches look like a fall, and how much. A model that fails lets the fall
     /// through: a miss can kill.
-    pub fn confirms(&mut self, patches: &Array4<f32>) -> (bool, Option<Looks>) {
+    pub fn confirms(&self, patches: &Array4<f32>) -> (bool, Option<Looks>) {
         match self.eye.looks(patches) {
             Ok(looks) => (looks.falls() >= self.threshold, Some(looks)),
             Err(error) => {
@@ -110,7 +113,7 @@ impl Verifier {
 struct Model(Session);
 
 impl Eye for Model {
-    fn looks(&mut self, patches: &Array4<f32>) -> Result<Looks, SessionError> {
+    fn looks(&self, patches: &Array4<f32>) -> Result<Looks, SessionError> {
         self.0.run_with(patches.view(), |scores| {
             let mut looks = [0.0; CLASSES.len()];
             for (look, score) in looks.iter_mut().zip(scores.iter()) {

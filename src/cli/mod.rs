@@ -1,10 +1,15 @@
 //! The commands: one file each, with its `Args` and its `run`. Only here do errors become text
 //! and exit codes: 0 done, 1 failed, 2 wrong usage or config.
 
-pub mod detect;
+pub mod run;
+pub mod demo;
+pub mod check;
 pub mod replay;
+pub mod detect;
 pub mod verify;
+pub mod bench;
 
+mod fixtures;
 mod output;
 
 use std::process::ExitCode;
@@ -26,22 +31,37 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run the service.
+    Run(run::Args),
+    /// See it work: three real RTSP cameras, the service, a receiver, a table at the end.
+    Demo(demo::Args),
+    /// Try everything the service needs and say what is wrong.
+    Check(check::Args),
     /// Run a recording through the stream and print its alarms.
     Replay(replay::Args),
     /// Look at pictures with the e-bike detector.
     Detect(detect::Args),
     /// Check an alarm's evidence against its manifest, offline.
     Verify(verify::Args),
+    /// Measure live-paced streams through the whole pipeline.
+    Bench(bench::Args),
 }
 
 /// Parses the command line, runs the command, prints its error, returns its exit code.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    output::log_to_stderr();
+    // The service logs as its configuration says.
+    if !matches!(cli.command, Command::Run(_)) {
+        output::log_to_stderr();
+    }
     let result = match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Detect(args) => detect::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Bench(args) => bench::run(&args),
     };
     result.unwrap_or_else(|error| output::report(&error))
 }

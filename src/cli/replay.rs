@@ -13,15 +13,11 @@ use super::output::{self, Output};
 use crate::alarm::{Alarm, AlarmChange, AlarmKey, Origin, TrackPoint};
 use crate::clock::{Clock, StreamTime, SystemClock};
 use crate::decode::{Decoder, Frame};
-use crate::detect::ebike::EbikeDetector;
-use crate::detect::{Models, Runtime};
-use crate::pipeline::Watch;
-use crate::pipeline::elevator::ElevatorWatch;
 use crate::pipeline::facade::FacadeWatch;
 use crate::pipeline::tracks_file::TracksFile;
+use crate::pipeline::{Detectors, Watch};
 use crate::scene::Kind;
 use crate::source::file::Recording;
-use crate::verify::Verifier;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -70,17 +66,7 @@ fn open_watch(args: &Args, scene: crate::scene::Scene) -> anyhow::Result<Box<dyn
         watch.write_tracks(file);
         return Ok(Box::new(watch));
     }
-    let models = Models::open(&Runtime::load(None)?, None)?;
-    match args.kind {
-        Kind::Elevator => {
-            let detector = EbikeDetector::load(&models)?;
-            Ok(Box::new(ElevatorWatch::new(scene.elevator, detector)))
-        }
-        Kind::Facade => {
-            let verifier = Verifier::load(&models)?;
-            Ok(Box::new(FacadeWatch::new(scene.facade, verifier)))
-        }
-    }
+    Ok(Detectors::load(None, None)?.watch(args.kind, scene))
 }
 
 struct Replay {

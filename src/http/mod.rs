@@ -25,6 +25,7 @@ mod listen;
 mod openapi;
 mod problem;
 mod query;
+pub mod sink;
 mod status;
 mod v1;
 

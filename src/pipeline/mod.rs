@@ -4,11 +4,23 @@ pub mod elevator;
 pub mod facade;
 pub mod fault;
 pub mod tracks_file;
+pub mod camera;
+pub mod recorder;
+pub mod service;
 
 mod stir;
 
+use std::path::Path;
+
 use crate::alarm::AlarmChange;
 use crate::decode::Frame;
+use crate::detect::ebike::EbikeDetector;
+use crate::detect::{Models, Runtime, SessionError};
+use crate::evidence::manifest::ModelRecord;
+use crate::scene::{Kind, Scene};
+use crate::verify::Verifier;
+use elevator::ElevatorWatch;
+use facade::FacadeWatch;
 
 /// Looks at one stream's frames and says what happened. Runs on the camera's own thread, so that
 /// replay and service do the same; it must not wait for anything but its own arithmetic.
@@ -32,4 +44,43 @@ pub struct Condition {
     pub flooded: bool,
     /// The camera's own movement since the frame before, pixels.
     pub shake_px: f64,
+}
+
+/// The models, opened once and shared by all cameras.
+#[derive(Clone)]
+pub struct Detectors {
+    models: Models,
+    verifier: Verifier,
+    ebike: EbikeDetector,
+}
+
+impl Detectors {
+    /// Opens ONNX Runtime and the models; where none is given, those beside the program or above
+    /// it. Fails when one is missing, or is not what models.toml says.
+    pub fn load(runtime: Option<&Path>, models: Option<&Path>) -> Result<Self, SessionError> {
+        let models = Models::open(&Runtime::load(runtime)?, models)?;
+        let (verifier, ebike) = (Verifier::load(&models)?, EbikeDetector::load(&models)?);
+        Ok(Self {
+            models,
+            verifier,
+            ebike,
+        })
+    }
+
+    /// Returns a watch for one camera.
+    pub fn watch(&self, kind: Kind, scene: Scene) -> Box<dyn Watch> {
+        match kind {
+            Kind::Facade => Box::new(FacadeWatch::new(scene.facade, self.verifier.clone())),
+            Kind::Elevator => Box::new(ElevatorWatch::new(scene.elevator, self.ebike.clone())),
+        }
+    }
+
+    /// Returns the models' names and digests, for manifests.
+    pub fn digests(&self) -> Vec<ModelRecord> {
+        let record = |(name, sha256): (&str, &str)| ModelRecord {
+            name: name.to_owned(),
+            sha256: sha256.to_owned(),
+        };
+        self.models.digests().map(record).collect()
+    }
 }

@@ -1,0 +1,223 @@
+//! The load of a bench: the clip, the configuration that plays it N times, and what is noted of
+//! each frame.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context;
+
+use super::{Activity, Args, usage};
+use crate::cli::fixtures;
+use crate::clock::{Clock, StreamTime};
+use crate::config::Config;
+use crate::decode::{Decoder, Frame};
+use crate::evidence::clip;
+use crate::scene::Kind;
+use crate::source::Packet;
+use crate::source::file::Recording;
+
+/// Bare decoding is measured over this much CPU time at least.
+const DECODE_CPU: Duration = Duration::from_secs(2);
+
+/// What the streams play, in a folder of its own.
+pub(super) struct Load {
+    folder: PathBuf,
+    clip: PathBuf,
+    scene: Option<PathBuf>,
+    kind: Kind,
+    streams: u32,
+}
+
+impl Load {
+    /// Finds or makes the clip. Fails when there is none or it cannot be read.
+    pub(super) fn prepare(args: &Args) -> anyhow::Result<Self> {
+        let (clip, scene) = match &args.clip {
+            Some(clip) => (clip.clone(), None),
+            None => {
+                let name = match args.kind {
+                    Kind::Facade => "facade_day_fall",
+                    Kind::Elevator => "elevator_ebike_ride",
+                };
+                let fixture = fixtures::read(&fixtures::folder(args.fixtures.as_deref())?, name)?;
+                (fixture.clip, Some(fixture.scene))
+            }
+        };
+        let folder = std::env::temp_dir().join(format!("plumb-bench-{}", std::process::id()));
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+        let clip = match args.activity {
+            Activity::Busy => std::path::absolute(clip)?,
+            Activity::Quiet => first_group(&clip, &folder)?,
+        };
+        let scene = scene.map(std::path::absolute).transpose()?;
+        Ok(Self {
+            folder,
+            clip,
+            scene,
+            kind: args.kind,
+            streams: args.streams,
+        })
+    }
+
+    /// Returns the CPU seconds that FFmpeg alone needs for a second of the clip.
+    pub(super) fn decode_cost(&self) -> anyhow::Result<f64> {
+        let (packets, mut recording) = (read(&self.clip)?, Recording::open(&self.clip)?);
+        let length_s = length_s(&packets, recording.duration_s());
+        let began = usage::thread_cpu();
+        let mut rounds = 0_u32;
+        while usage::thread_cpu() - began < DECODE_CPU {
+            let mut decoder = Decoder::open(recording.info())?;
+            for packet in &packets {
+                decoder.push(packet, drop);
+            }
+            decoder.finish(drop);
+            rounds += 1;
+        }
+        drop(recording.next_packet());
+        Ok((usage::thread_cpu() - began).as_secs_f64() / (f64::from(rounds) * length_s))
+    }
+
+    /// Returns the service's configuration: N cameras that play the clip, and one receiver.
+    pub(super) async fn config(&self) -> anyhow::Result<Config> {
+        let receiver = crate::http::sink::start()
+            .await
+            .context("cannot start the receiver")?;
+        let mut text = String::from(
+            "data_dir = \"data\"\n[http]\nlisten = \"127.0.0.1:0\"\n[[site]]\nid = \"bench\"\n",
+        );
+        for index in 0..self.streams {
+            text += &format!(
+                "[[camera]]\nid = \"camera-{index}\"\nsite = \"bench\"\nkind = \"{}\"\nurl = {:?}\n",
+                self.kind,
+                format!("file:{}", self.clip.display())
+            );
+            if let Some(scene) = &self.scene {
+                text += &format!("scene = {:?}\n", scene.display().to_string());
+            }
+        }
+        std::fs::write(
+            self.folder.join("secret"),
+            "whsec_cGx1bWIgYmVuY2ggcGx1bWIgYmVuY2g=",
+        )?;
+        text += &format!(
+            "[[endpoint]]\nid = \"bench\"\nurl = \"http://{receiver}/\"\nsecret_file = \"secret\"\n"
+        );
+        let path = self.folder.join("plumb.toml");
+        std::fs::write(&path, text)?;
+        Ok(Config::read(&path)?)
+    }
+
+    /// Removes what the bench wrote.
+    pub(super) fn remove(&self) {
+        // A folder that stays is harmless; it lies where temporary files do.
+        std::fs::remove_dir_all(&self.folder).ok();
+    }
+}
+
+fn read(clip: &Path) -> anyhow::Result<Vec<Packet>> {
+    let mut recording = Recording::open(clip)?;
+    let mut packets = Vec::new();
+    while let Some(packet) = recording.next_packet()? {
+        packets.push(packet);
+    }
+    anyhow::ensure!(
+        packets.len() > 1,
+        "{} holds fewer than two pictures",
+        clip.display()
+    );
+    Ok(packets)
+}
+
+fn length_s(packets: &[Packet], claimed_s: Option<f64>) -> f64 {
+    let last = packets
+        .iter()
+        .map(|packet| packet.at)
+        .max()
+        .unwrap_or(StreamTime::ZERO);
+    let shown_s = last.as_secs_f64() * packets.len() as f64 / (packets.len() as f64 - 1.0);
+    claimed_s
+        .filter(|claimed_s| *claimed_s > 0.0)
+        .unwrap_or(shown_s)
+}
+
+/// Writes the clip's first group of pictures as a clip of its own and returns its path.
+fn first_group(clip: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
+    let info = Arc::clone(Recording::open(clip)?.info());
+    let packets = read(clip)?;
+    let end = packets
+        .iter()
+        .skip(1)
+        .position(|packet| packet.key)
+        .map_or(packets.len(), |index| index + 1);
+    let path = folder.join("quiet.mp4");
+    let group = &packets[..end];
+    let until = group
+        .iter()
+        .map(|packet| packet.at)
+        .max()
+        .unwrap_or(StreamTime::ZERO);
+    clip::write(&path, &info, group, StreamTime::ZERO, until)?;
+    Ok(path)
+}
+
+/// Frames kept for the percentiles: an hour of 16 streams at 25 frames a second.
+const LATENCIES_MAX: usize = 1_440_000;
+
+/// From the moment a frame's packet was due to the moment the frame had been looked at.
+pub(super) struct Latencies {
+    clock: Arc<dyn Clock>,
+    noted_us: Mutex<(u64, Vec<u32>)>,
+}
+
+impl Latencies {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            noted_us: Mutex::default(),
+        }
+    }
+
+    /// Notes a frame that has just been looked at.
+    pub(super) fn note(&self, frame: &Frame) {
+        let waited = self.clock.now().duration_since(frame.captured_at);
+        let waited_us = u32::try_from(waited.as_micros().max(0)).unwrap_or(u32::MAX);
+        let mut noted = self.noted_us.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.0 += 1;
+        if noted.1.len() < LATENCIES_MAX {
+            noted.1.push(waited_us);
+        }
+    }
+
+    pub(super) fn reset(&self) {
+        *self.noted_us.lock().unwrap_or_else(PoisonError::into_inner) = Default::default();
+    }
+
+    pub(super) fn frames(&self) -> u64 {
+        self.noted_us
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .0
+    }
+
+    /// Returns the given quantiles (0..1) in milliseconds; 0 when nothing was noted.
+    pub(super) fn percentiles_ms<const N: usize>(&self, quantiles: [f64; N]) -> [f64; N] {
+        let mut sorted = self
+            .noted_us
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .1
+            .clone();
+        sorted.sort_unstable();
+        quantiles.map(|quantile| {
+            let rank = (quantile * sorted.len() as f64).ceil().max(1.0) - 1.0;
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "a rank below the number of frames"
+            )]
+            #[expect(clippy::cast_sign_loss, reason = "never below 0")]
+            let index = rank as usize;
+            sorted.get(index).map_or(0.0, |us| f64::from(*us) / 1000.0)
+        })
+    }
+}

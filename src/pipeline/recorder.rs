@@ -1,0 +1,141 @@
+//! Takes the cameras' reports: commits alarms, has evidence written, notes what became of it.
+//!
+//! One task for all cameras: commits are serial anyway, and a camera's reports stay in order.
+//! Evidence is written beside it on the blocking pool, two at a time, and never delays an alarm.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tracing::{error, warn};
+
+use super::camera::{Report, WallTimes};
+use crate::alarm::Alarm;
+use crate::config::Camera;
+use crate::deliver::Alarms;
+use crate::evidence::EvidenceJob;
+use crate::id::AlarmId;
+use crate::store::{AlarmEnd, EvidenceReport, EvidenceState, NewAlarm};
+
+/// Reports that may wait; beyond it the cameras' threads wait, and their packets queue.
+pub const REPORTS_MAX: usize = 256;
+
+/// Evidence written at a time: JPEG encoding takes a core, the cameras need the others.
+const WRITERS: usize = 2;
+
+/// Where evidence goes and alarms are committed.
+#[derive(Clone)]
+pub struct Recorder {
+    pub alarms: Alarms,
+    pub evidence_root: PathBuf,
+}
+
+impl Recorder {
+    /// Works until all cameras have hung up and all evidence is written.
+    pub async fn run(self, mut reports: mpsc::Receiver<Report>) {
+        let permits = Arc::new(Semaphore::new(WRITERS));
+        // Bounded by the open alarms of all cameras, three jobs each.
+        let mut writing = JoinSet::new();
+        while let Some(report) = reports.recv().await {
+            match report {
+                Report::Raised {
+                    id,
+                    camera,
+                    alarm,
+                    times,
+                } => self.raise(id, &camera, alarm, times).await,
+                Report::Ended { id, alarm, times } => self.end(id, alarm, times).await,
+                Report::NoEvidence { id, reason } => self.attach(id, missing(reason)).await,
+                Report::Evidence(job) => {
+                    let (recorder, permits) = (self.clone(), Arc::clone(&permits));
+                    writing.spawn(async move {
+                        let _permit = permits.acquire().await;
+                        recorder.write(job).await;
+                    });
+                }
+            }
+            while writing.try_join_next().is_some() {}
+        }
+        while writing.join_next().await.is_some() {}
+    }
+
+    async fn raise(&self, id: AlarmId, camera: &Camera, alarm: Alarm, times: WallTimes) {
+        let new = NewAlarm {
+            id,
+            camera: camera.id.clone(),
+            site: camera.site.clone(),
+            place: camera.place.clone(),
+            started_at_ms: times.started_at.as_millisecond(),
+            raised_at_ms: times.raised_at.as_millisecond(),
+            alarm,
+            scene_sha256: camera.scene_sha256.clone(),
+        };
+        if let Err(failure) = self.alarms.raise(&new).await {
+            error!(alarm.id = %id, camera.id = %camera.id, error = &failure as &dyn std::error::Error, "an alarm could neither be stored nor sent");
+        }
+    }
+
+    async fn end(&self, id: AlarmId, alarm: Alarm, times: WallTimes) {
+        let ended_at = times.ended_at.unwrap_or(times.raised_at);
+        let end = AlarmEnd {
+            id,
+            ended_at_ms: ended_at.as_millisecond(),
+            alarm,
+        };
+        if let Err(failure) = self.alarms.end(&end).await {
+            error!(alarm.id = %id, error = &failure as &dyn std::error::Error, "an alarm's end could not be stored");
+        }
+    }
+
+    async fn write(&self, job: EvidenceJob) {
+        let (id, seals, root) = (job.alarm(), job.seals(), self.evidence_root.clone());
+        let written = tokio::task::spawn_blocking(move || job.write(&root)).await;
+        let report = match written {
+            Ok(Ok(evidence)) => {
+                let reasons: Vec<_> = evidence
+                    .missing
+                    .iter()
+                    .map(|file| format!("{}: {}", file.name, file.reason))
+                    .collect();
+                EvidenceReport {
+                    state: if seals {
+                        EvidenceState::Ready
+                    } else {
+                        EvidenceState::Pending
+                    },
+                    folder: Some(evidence.folder.to_string_lossy().into_owned()),
+                    files: evidence.files,
+                    reason: (!reasons.is_empty()).then(|| reasons.join("; ")),
+                }
+            }
+            Ok(Err(failure)) => {
+                warn!(alarm.id = %id, error = &failure as &dyn std::error::Error, "evidence could not be written");
+                missing(failure.to_string())
+            }
+            Err(panic) => {
+                error!(alarm.id = %id, error = &panic as &dyn std::error::Error, "writing evidence failed");
+                missing("writing it failed inside the program; see the log".to_owned())
+            }
+        };
+        // Pictures that fail early may still come with the last job.
+        if seals || report.state != EvidenceState::Missing {
+            self.attach(id, report).await;
+        }
+    }
+
+    async fn attach(&self, id: AlarmId, report: EvidenceReport) {
+        if let Err(failure) = self.alarms.attach_evidence(id, &report).await {
+            error!(alarm.id = %id, error = &failure as &dyn std::error::Error, "an alarm's evidence could not be noted");
+        }
+    }
+}
+
+fn missing(reason: String) -> EvidenceReport {
+    EvidenceReport {
+        state: EvidenceState::Missing,
+        folder: None,
+        files: Vec::new(),
+        reason: Some(reason),
+    }
+}

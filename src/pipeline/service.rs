@@ -1,0 +1,312 @@
+//! The service: every camera with its source and thread, the recorder, the outbox and the API.
+//!
+//! Start order: store (what a crash left is put right), models, outbox, API, cameras: nothing can
+//! be raised before it can be kept. Stop order is the stream's: sources, camera threads (they end
+//! what is raised), recorder (evidence is written), outbox, API, store.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use super::Detectors;
+use super::camera::{CameraThread, Report};
+use super::recorder::{REPORTS_MAX, Recorder};
+use crate::clock::Clock;
+use crate::config::{Camera, Config, Input};
+use crate::decode::Frame;
+use crate::decode::latest::Latest;
+use crate::deliver::{Alarms, Client, ClientError, Delivering, Outbox};
+use crate::detect::SessionError;
+use crate::evidence::EvidenceContext;
+use crate::health::{Board, Threads};
+use crate::http::{self, Api, CameraInfo, Limits};
+use crate::metrics::{Metrics, RecorderTaken};
+use crate::source::file::{self, FileCamera};
+use crate::source::rtsp;
+use crate::store::{Store, StoreError};
+
+/// Why the service cannot start; each names what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Models(#[from] SessionError),
+    #[error("http.listen {address} cannot be used; is the port taken by another program?")]
+    Listen {
+        address: SocketAddr,
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Metrics(#[from] RecorderTaken),
+    #[error("cannot make the webhook client")]
+    Client(#[from] ClientError),
+    #[error("cannot start the thread of camera {camera}")]
+    Thread {
+        camera: crate::id::CameraId,
+        source: std::io::Error,
+    },
+}
+
+/// How long a message that is being sent may take to finish when the service stops.
+const SENDING_GRACE: Duration = Duration::from_secs(2);
+
+/// Called for each frame once it has been looked at, on the camera's thread: for measurements.
+pub type Observer = Arc<dyn Fn(&Frame) + Send + Sync>;
+
+/// The running service.
+pub struct Service {
+    address: SocketAddr,
+    board: Board,
+    store: Store,
+    stop_sources: CancellationToken,
+    stop_http: CancellationToken,
+    sources: Vec<JoinHandle<()>>,
+    threads: Vec<thread::JoinHandle<()>>,
+    recorder: JoinHandle<()>,
+    alarms: Alarms,
+    outbox: Outbox,
+    http: JoinHandle<()>,
+}
+
+impl Service {
+    /// Starts everything. Fails when the store, the models or the port cannot be had; a camera
+    /// that cannot be reached is no failure, it is tried again for ever.
+    pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Self, ServiceError> {
+        Self::start_observed(config, clock, Arc::new(|_| {})).await
+    }
+
+    /// Starts everything, with `observer` called for each frame that was looked at.
+    /// Fails as [`Service::start`] does.
+    pub async fn start_observed(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        observer: Observer,
+    ) -> Result<Self, ServiceError> {
+        let detectors = Detectors::load(config.runtime.as_deref(), config.models_dir.as_deref())?;
+        let listen = |source| ServiceError::Listen {
+            address: config.http.listen,
+            source,
+        };
+        let listener = TcpListener::bind(config.http.listen)
+            .await
+            .map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+
+        let delivering = Delivering {
+            endpoints: config.endpoints.clone().into(),
+            client: Client::open(Arc::clone(&clock))?,
+            public_url: config.http.links_from(address),
+            clock: Arc::clone(&clock),
+        };
+        let store = Store::open(&config.data_dir, delivering.routes(), Arc::clone(&clock)).await?;
+        let recovered = store.recover().await?;
+        if recovered != crate::store::Recovered::default() {
+            warn!(
+                alarms.ended = recovered.alarms_ended,
+                deliveries.reopened = recovered.deliveries_reopened,
+                "put right what the last run left unfinished"
+            );
+        }
+        let (stop_sources, stop_http) = (CancellationToken::new(), CancellationToken::new());
+        let outbox = Outbox::start(&store, &delivering);
+        let alarms = Alarms::new(store.clone(), delivering);
+        let evidence_root = config.data_dir.join("evidence");
+        let (reports, reported) = mpsc::channel(REPORTS_MAX);
+        let recorder = Recorder {
+            alarms: alarms.clone(),
+            evidence_root: evidence_root.clone(),
+        };
+        let mut service = Self {
+            address,
+            board: Board::default(),
+            store: store.clone(),
+            stop_sources,
+            stop_http: stop_http.clone(),
+            sources: Vec::new(),
+            threads: Vec::new(),
+            recorder: tokio::spawn(recorder.run(reported)),
+            alarms,
+            outbox,
+            http: tokio::spawn(async {}),
+        };
+        let shared = Shared {
+            detectors,
+            clock,
+            observer,
+            reports,
+            board: service.board.clone(),
+            latest: Latest::default(),
+            threads: Threads::default(),
+        };
+        let api = shared.api(&config, store, evidence_root)?;
+        service.http = tokio::spawn(async move {
+            if let Err(error) = http::serve(listener, api, stop_http).await {
+                error!(
+                    error = &error as &dyn std::error::Error,
+                    "the API has failed"
+                );
+            }
+        });
+        for camera in config.cameras {
+            service.add(Arc::new(camera), &shared)?;
+        }
+        Ok(service)
+    }
+
+    /// Returns the API's address, with the port that was free where the config says port 0.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Returns how many frames of all cameras were thrown away because a stage was full.
+    pub fn frames_dropped(&self) -> u64 {
+        self.board
+            .snapshot()
+            .values()
+            .map(|health| health.frames_dropped)
+            .sum()
+    }
+
+    /// Stops everything in the stream's order. What is stored and not yet received is sent at the
+    /// next start.
+    pub async fn stop(self) {
+        self.stop_sources.cancel();
+        for source in self.sources {
+            ended("a source", source).await;
+        }
+        // The sources have hung up: each thread ends when its packets are done.
+        let joined = tokio::task::spawn_blocking(move || {
+            self.threads
+                .into_iter()
+                .map(thread::JoinHandle::join)
+                .filter(Result::is_err)
+                .count()
+        });
+        if joined.await.unwrap_or(1) > 0 {
+            error!("a camera's thread had panicked");
+        }
+        ended("the recorder", self.recorder).await;
+        self.alarms.stop().await;
+        self.outbox.stop(SENDING_GRACE).await;
+        self.stop_http.cancel();
+        ended("the API", self.http).await;
+        self.store.close().await;
+    }
+
+    /// Starts one camera's source and thread.
+    fn add(&mut self, camera: Arc<Camera>, shared: &Shared) -> Result<(), ServiceError> {
+        let (events, received) = mpsc::channel(rtsp::EVENTS_MAX);
+        let thread = shared.thread(Arc::clone(&camera));
+        let runtime = Handle::current();
+        let spawned = thread::Builder::new()
+            .name(format!("camera {}", camera.id))
+            .spawn(move || thread.run(received, &runtime))
+            .map_err(|source| ServiceError::Thread {
+                camera: camera.id.clone(),
+                source,
+            })?;
+        self.threads.push(spawned);
+        let (board, clock, stop) = (
+            shared.board.clone(),
+            Arc::clone(&shared.clock),
+            self.stop_sources.clone(),
+        );
+        self.sources.push(match &camera.input {
+            Input::Rtsp(rtsp) => tokio::spawn(rtsp::run(rtsp.clone(), events, board, clock, stop)),
+            Input::File(path) => {
+                let file = FileCamera::new(camera.id.clone(), path.clone());
+                tokio::spawn(file::run(file, events, board, clock, stop))
+            }
+        });
+        Ok(())
+    }
+}
+
+/// What all cameras share.
+struct Shared {
+    detectors: Detectors,
+    clock: Arc<dyn Clock>,
+    observer: Observer,
+    reports: mpsc::Sender<Report>,
+    board: Board,
+    latest: Latest,
+    threads: Threads,
+}
+
+impl Shared {
+    fn api(
+        &self,
+        config: &Config,
+        store: Store,
+        evidence_root: PathBuf,
+    ) -> Result<Api, ServiceError> {
+        let host = config
+            .http
+            .public_url
+            .as_ref()
+            .and_then(|url| url.host_str().map(str::to_owned));
+        Ok(Api {
+            store,
+            board: self.board.clone(),
+            threads: self.threads.clone(),
+            latest: self.latest.clone(),
+            cameras: config.cameras.iter().map(camera_info).collect(),
+            metrics: Metrics::install()?,
+            clock: Arc::clone(&self.clock),
+            evidence_root,
+            hosts: host.into_iter().collect(),
+            limits: Limits::default(),
+        })
+    }
+
+    fn thread(&self, camera: Arc<Camera>) -> CameraThread {
+        let (detectors, watched) = (self.detectors.clone(), Arc::clone(&camera));
+        let evidence = EvidenceContext {
+            camera: camera.id.clone(),
+            site: Some(camera.site.clone()),
+            models: self.detectors.digests(),
+            scene_sha256: camera.scene_sha256.clone(),
+            facade: camera.scene.facade.clone(),
+        };
+        CameraThread {
+            camera,
+            make_watch: Box::new(move || detectors.watch(watched.kind, watched.scene.clone())),
+            evidence: Arc::new(evidence),
+            board: self.board.clone(),
+            latest: self.latest.clone(),
+            threads: self.threads.clone(),
+            clock: Arc::clone(&self.clock),
+            reports: self.reports.clone(),
+            observer: Arc::clone(&self.observer),
+        }
+    }
+}
+
+fn camera_info(camera: &Camera) -> CameraInfo {
+    CameraInfo {
+        id: camera.id.clone(),
+        name: camera.name.clone(),
+        site: camera.site.clone(),
+        place: camera.place.clone(),
+        kind: camera.kind,
+    }
+}
+
+async fn ended(what: &str, task: JoinHandle<()>) {
+    if let Err(error) = task.await {
+        error!(
+            error = &error as &dyn std::error::Error,
+            "{what} had failed"
+        );
+    }
+}
