@@ -78,7 +78,7 @@ pub(crate) enum ApiError {
     Conflict { detail: String },
     #[error(
         "The Host header names {host:?}, which is not this service. Use its address or localhost, \
-         or add the name to http.hosts in the config."
+         or make it http.public_url in the config."
     )]
     ForeignHost { host: String },
     #[error("A page of another origin may not change anything here.")]

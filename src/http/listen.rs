@@ -1,4 +1,5 @@
-//! The address to listen on: loopback unless the config says otherwise, in so many words.
+//! The address to listen on, and in words what keeps the service from it. (Whether an address may
+//! be open to the network is the config's to check.)
 
 use std::io;
 use std::net::SocketAddr;
@@ -28,21 +29,6 @@ pub enum ListenError {
         address: SocketAddr,
         source: io::Error,
     },
-    #[error(
-        "http.listen = \"{address}\" lets other machines in, and there is no sign-in yet: listen \
-         on 127.0.0.1, or set http.allow_unauthenticated = true if the network itself keeps \
-         strangers out"
-    )]
-    Exposed { address: SocketAddr },
-}
-
-/// Refuses an address that other machines reach, unless the config explicitly allows it.
-pub fn check_exposure(address: SocketAddr, allow_unauthenticated: bool) -> Result<(), ListenError> {
-    if address.ip().is_loopback() || allow_unauthenticated {
-        Ok(())
-    } else {
-        Err(ListenError::Exposed { address })
-    }
 }
 
 /// Returns a listener on `address`; port 0 takes any free one.
@@ -63,21 +49,6 @@ mod tests {
 
     fn address(text: &str) -> SocketAddr {
         text.parse().expect("an address")
-    }
-
-    #[test]
-    fn only_loopback_needs_no_permission() {
-        for inside in ["127.0.0.1:80", "127.8.8.8:80", "[::1]:80"] {
-            assert!(check_exposure(address(inside), false).is_ok(), "{inside}");
-        }
-        for outside in ["0.0.0.0:80", "192.168.1.4:80", "[::]:80"] {
-            let refused = check_exposure(address(outside), false).expect_err(outside);
-            assert!(
-                refused.to_string().contains("http.allow_unauthenticated"),
-                "{refused}"
-            );
-            assert!(check_exposure(address(outside), true).is_ok(), "{outside}");
-        }
     }
 
     #[tokio::test]

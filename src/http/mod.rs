@@ -43,7 +43,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-pub use listen::{ListenError, bind, check_exposure};
+pub use listen::{ListenError, bind};
 pub use openapi::document;
 
 use crate::clock::Clock;
@@ -68,7 +68,7 @@ pub struct Api {
     pub clock: Arc<dyn Clock>,
     /// The folder under which the store's evidence folders lie.
     pub evidence_root: PathBuf,
-    /// Names that a Host header may carry besides `localhost` and addresses.
+    /// Names that a Host header may carry besides `localhost` and addresses: the public URL's.
     pub hosts: Vec<String>,
     pub limits: Limits,
 }

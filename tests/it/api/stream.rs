@@ -224,3 +224,51 @@ async fn two_hundred_clients_all_hear_of_every_alarm() {
         assert_eq!(alarms, raised);
     }
 }
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_is_cut_and_frees_its_place() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let idle = Duration::from_millis(200);
+    let limits = Limits {
+        stream_clients: 1,
+        idle,
+        ..Limits::default()
+    };
+    let service = Service::start_within(limits).await;
+    for number in 0..300 {
+        let mut new = fall(MORNING_MS + number);
+        new.alarm.track = vec![new.alarm.track[0]; 32];
+        service.raise(&new).await;
+    }
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("a small buffer");
+    let address = service
+        .url
+        .strip_prefix("http://")
+        .expect("a URL")
+        .parse()
+        .expect("an address");
+    let mut lazy = socket.connect(address).await.expect("a connection");
+    let request = b"GET /api/v1/alarms/stream?since=0 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    lazy.write_all(request).await.expect("it is sent");
+    let mut head = [0; 15];
+    lazy.read_exact(&mut head).await.expect("the head comes");
+    assert_eq!(&head, b"HTTP/1.1 200 OK");
+    // From here on it reads nothing, and half a megabyte waits for it.
+    refusal(service.get("/api/v1/alarms/stream"), 503, "busy").await;
+    let free = async {
+        while service
+            .get("/api/v1/alarms/stream")
+            .send()
+            .await
+            .expect("an answer")
+            .status()
+            != StatusCode::OK
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, free)
+        .await
+        .expect("its place is free again");
+}
