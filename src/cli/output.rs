@@ -70,6 +70,7 @@ pub(super) fn log_to_stderr() {
     // Fails only when a test has set a subscriber already; that one then stays.
     tracing_subscriber::fmt()
         .with_env_filter(log_filter("warn"))
+        .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr)
         .try_init()
         .ok();
@@ -79,6 +80,7 @@ pub(super) fn log_to_stderr() {
 pub(super) fn log_service(format: LogFormat) {
     let logs = tracing_subscriber::fmt()
         .with_env_filter(log_filter("info"))
+        .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr);
     let set = match format {
         LogFormat::Text => logs.try_init(),

@@ -7,6 +7,7 @@ mod ebike;
 mod fault;
 mod models;
 mod rtsp;
+mod service;
 mod config;
 mod decode;
 mod tidy;

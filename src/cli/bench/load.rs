@@ -98,7 +98,7 @@ impl Load {
         }
         std::fs::write(
             self.folder.join("secret"),
-            "whsec_cGx1bWIgYmVuY2ggcGx1bWIgYmVuY2g=",
+            "whsec_cGx1bWIgYmVuY2ggcGx1bWIgYmVuY2ggcGx1bWI=",
         )?;
         text += &format!(
             "[[endpoint]]\nid = \"bench\"\nurl = \"http://{receiver}/\"\nsecret_file = \"secret\"\n"

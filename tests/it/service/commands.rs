@@ -1,0 +1,169 @@
+//! The commands' outputs and exit codes that other programs depend on.
+
+use std::fs;
+use std::net::TcpListener;
+
+use serde_json::Value;
+
+use super::{Home, Receiver, file_camera, fixture, plumb, rtsp_camera};
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn replay_prints_the_same_bytes_twice() {
+    for (kind, name) in [
+        ("facade", "facade_mirror"),
+        ("elevator", "elevator_ebike_ride"),
+    ] {
+        let clip = fixture(name).with_extension("mp4").display().to_string();
+        let scene = fixture(name)
+            .with_extension("scene.toml")
+            .display()
+            .to_string();
+        let alarms = || {
+            let replayed = plumb(&["replay", &clip, "--kind", kind, "--scene", &scene, "--json"]);
+            assert_eq!(replayed.status.code(), Some(0), "{replayed:?}");
+            let lines = text(&replayed.stdout);
+            let summary: Value =
+                serde_json::from_str(lines.lines().last().expect("a summary")).expect("JSON");
+            let (record, frames) = (&summary["record"], summary["frames"].as_u64());
+            assert_eq!(record, "summary");
+            assert!(frames > Some(100), "{summary}");
+            let alarms: Vec<_> = lines
+                .lines()
+                .filter(|line| line.contains("\"record\":\"alarm\""))
+                .collect();
+            assert_eq!(summary["alarms"], alarms.len());
+            alarms.join("\n")
+        };
+        let first = alarms();
+        assert!(!first.is_empty(), "{name} holds an alarm");
+        assert_eq!(first, alarms(), "{name}");
+    }
+}
+
+#[test]
+fn exit_codes_tell_usage_from_failure() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let scene = folder.path().join("scene.toml");
+    fs::write(&scene, "[facade]\nfloors = \"many\"\n").expect("writable");
+    let scene = scene.display().to_string();
+    let clip = fixture("facade_mirror.mp4").display().to_string();
+    for (arguments, code, says) in [
+        (
+            &["replay", "nowhere.mp4", "--kind", "facade"][..],
+            1,
+            "nowhere.mp4",
+        ),
+        (&["replay", "nowhere.mp4"], 2, "--kind"),
+        (
+            &["replay", &clip, "--kind", "facade", "--scene", &scene],
+            2,
+            "scene.toml:2",
+        ),
+        (
+            &["replay", &clip, "--kind", "facade", "--scene", "no.toml"],
+            2,
+            "no.toml",
+        ),
+        (&["run", "--config", "nowhere.toml"], 2, "nowhere.toml"),
+        (&["check", "--config", "nowhere.toml"], 2, "nowhere.toml"),
+        (&["verify", "nowhere"], 1, "nowhere"),
+    ] {
+        let ended = plumb(arguments);
+        assert_eq!(ended.status.code(), Some(code), "{arguments:?}: {ended:?}");
+        assert!(
+            text(&ended.stderr).contains(says),
+            "{arguments:?}: {}",
+            text(&ended.stderr)
+        );
+    }
+}
+
+#[test]
+fn port_in_use_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("it is bound").to_string();
+    let home = Home::new(&[file_camera("mirror", "facade_mirror")], &[]);
+    let config = fs::read_to_string(home.path("plumb.toml")).expect("it was written");
+    fs::write(
+        home.path("plumb.toml"),
+        config.replace("127.0.0.1:0", &address),
+    )
+    .expect("writable");
+    let ended = plumb(&["run", "--config", &home.config()]);
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(
+        text(&ended.stderr).contains(&address),
+        "{}",
+        text(&ended.stderr)
+    );
+}
+
+#[test]
+fn check_says_per_line_what_is_wrong() {
+    let nobody = TcpListener::bind("127.0.0.1:0")
+        .expect("a free port")
+        .local_addr()
+        .expect("bound")
+        .port();
+    let receiver = Receiver::start(0);
+    let scene = fixture("facade_mirror.scene.toml");
+    let dead = rtsp_camera(
+        "dead",
+        "facade",
+        &format!("rtsp://127.0.0.1:{nobody}/x"),
+        &scene,
+    );
+    let home = Home::new(
+        &[file_camera("good", "facade_mirror"), dead],
+        &[receiver.port, nobody],
+    );
+    let checked = plumb(&["check", "--config", &home.config()]);
+    let said = text(&checked.stdout);
+    assert_eq!(checked.status.code(), Some(1), "{said}");
+    for expected in [
+        "ok    models:",
+        "ok    data_dir",
+        "ok    camera good: H264 1280x720",
+        "FAIL  camera dead:",
+        "ok    endpoint receiver-0: answered 204",
+        "FAIL  endpoint receiver-1:",
+    ] {
+        assert!(said.contains(expected), "{expected} is missing in:\n{said}");
+    }
+    receiver.wait_for("plumb.test", |_| true);
+}
+
+#[test]
+fn bench_prints_every_figure() {
+    let clip = fixture("facade_mirror.mp4").display().to_string();
+    let measured = plumb(&[
+        "bench",
+        "--kind",
+        "facade",
+        "--clip",
+        &clip,
+        "--streams",
+        "1",
+        "--seconds",
+        "2",
+        "--json",
+    ]);
+    let figures: Value = serde_json::from_slice(&measured.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", text(&measured.stderr)));
+    for key in [
+        "fps_per_stream",
+        "cpu_s_per_stream_s",
+        "decode_cpu_s_per_stream_s",
+        "cpu_ratio_to_decode",
+        "rss_mib",
+    ] {
+        assert!(figures[key].as_f64() > Some(0.0), "{key} in {figures}");
+    }
+    assert!(figures["latency_ms"]["p99"].as_f64() >= figures["latency_ms"]["p50"].as_f64());
+    assert_eq!(figures["streams"], 1);
+    assert!(figures["frames_dropped"].is_u64());
+}
