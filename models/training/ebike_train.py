@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ebike_data import augmented, real_items, rendered_items
+from ebike_data import EBIKE, augmented, real_items, rendered_items
 from ebike_model import BINS, CLASSES, Detector, decode, priors
 
 WIDTH, HEIGHT = 384, 256
@@ -70,9 +70,9 @@ def assign(logits: torch.Tensor, boxes: torch.Tensor, prior: torch.Tensor, truth
 
 
 def loss_of(logits, bins, prior, truths, known) -> torch.Tensor:
-    """Quality focal loss on scores, generalised IoU and distribution focal loss on boxes, over a batch."""
+    """Quality focal loss on scores, generalised IoU and distribution focal loss on boxes, over a batch; and a loss per picture."""
     boxes = decode(bins, prior)
-    score_loss, box_loss, bin_loss, weight_sum, positives = 0.0, 0.0, 0.0, 1e-3, 0
+    score_loss, box_loss, bin_loss, picture_loss, weight_sum, positives = 0.0, 0.0, 0.0, 0.0, 1e-3, 0
     for b, truth in enumerate(truths):
         real = truth[truth[:, 0] >= 0]
         match, overlap = assign(logits[b].detach(), boxes[b].detach(), prior, real)
@@ -98,10 +98,30 @@ def loss_of(logits, bins, prior, truths, known) -> torch.Tensor:
             bin_loss = bin_loss + (quality[:, None] * dfl).sum() / 4
             weight_sum = weight_sum + float(quality.sum())
             positives += len(rows)
+        if known[b, EBIKE] > 0:
+            picture_loss = picture_loss + picture_loss_of(logits[b][:, EBIKE], match, real, weight[:, EBIKE], prior)
         probability = logits[b].sigmoid()
         focal = F.binary_cross_entropy_with_logits(logits[b], target, reduction="none") * (target - probability).abs() ** 2
         score_loss = score_loss + (focal * weight).sum()
-    return 2.5 * score_loss / max(positives, 1) + 2.0 * box_loss / weight_sum + 0.25 * bin_loss / weight_sum
+    return (2.5 * score_loss / max(positives, 1) + 2.0 * box_loss / weight_sum + 0.25 * bin_loss / weight_sum
+            + 1.0 * picture_loss / len(truths))
+
+
+def picture_loss_of(logit, match, real, weight, prior) -> torch.Tensor:
+    """What an alarm hangs on: the surest prior of each e-bike must be sure, and the surest eight beside them must not be.
+
+    The focal loss hardly moves a false score of 0.3; the share of pictures wrongly called an e-bike is made of just those.
+    """
+    ours = (real[:, 0] == EBIKE).nonzero().squeeze(1)
+    outside = weight > 0
+    loss = logit.new_zeros(())
+    for g in ours:
+        low, high = real[g, 1:3], real[g, 3:5]
+        outside &= ~((prior[:, :2] > low - prior[:, 2:3]) & (prior[:, :2] < high + prior[:, 2:3])).all(-1)
+        rows = match == g
+        if rows.any():
+            loss = loss + F.softplus(-logit[rows].max()) / len(ours)
+    return loss + F.softplus(logit[outside].topk(min(8, int(outside.sum()))).values).mean() if outside.any() else loss
 
 
 class Feed(torch.utils.data.IterableDataset):
@@ -118,7 +138,7 @@ class Feed(torch.utils.data.IterableDataset):
         rng = np.random.default_rng([self.seed, worker.id if worker else 0])
         cv2.setNumThreads(1)
         real, rendered, drawn = self.real, [], 0
-        per_set = {"x50998": 3.0, "lily": 4.0, "etoiles": 3.0, "gumplyz": 2.0, "voc2007": 1.0, "wheelchair": 0.7}
+        per_set = {"x50998": 3.0, "lily": 4.0, "etoiles": 3.0, "gumplyz": 2.0, "voc2007": 2.0, "wheelchair": 1.3}
         odds = np.array([per_set[i.source] * (1.0 if len(i.boxes) else 2.5) for i in real])  # a bicycle or pram in a real car teaches most
         odds /= max(odds.sum(), 1e-9)
         while True:
@@ -181,7 +201,7 @@ def main() -> None:
     began, running = time.monotonic(), 0.0
     while True:
         done = min(1.0, (spent + time.monotonic() - began) / (args.minutes * 60))
-        rate = args.rate * min(1.0, (step + 1) / 60) * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * done)))
+        rate = float(args.rate * min(1.0, (step + 1) / 60) * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * done))))
         for group in optimiser.param_groups:
             group["lr"] = rate
         pictures, truths, known = next(feed)
