@@ -67,7 +67,7 @@ fn loading_twice_gives_the_same_runtime() {
 fn the_same_input_gives_the_same_output() {
     let models = Models::open(&runtime(), Some(&shipped())).expect("the shipped table");
     let session = models.session("ebike").expect("the shipped model");
-    let input = ndarray::Array4::from_shape_fn((1, 3, 416, 416), |(_, c, y, x)| {
+    let input = ndarray::Array4::from_shape_fn((1, 3, 256, 384), |(_, c, y, x)| {
         let value = (c * 7 + y * 3 + x * 5) % 255;
         f32::from(u8::try_from(value).expect("under 255")) / 100.0 - 1.0
     });
@@ -90,7 +90,7 @@ fn the_same_input_gives_the_same_output() {
 fn an_input_of_another_shape_is_an_error_not_a_crash() {
     let models = Models::open(&runtime(), Some(&shipped())).expect("the shipped table");
     let session = models.session("ebike").expect("the shipped model");
-    let input = ndarray::Array3::<f32>::zeros((3, 416, 416));
+    let input = ndarray::Array3::<f32>::zeros((3, 256, 384));
     let error = session.run(input.view()).expect_err("three axes, not four");
     assert!(matches!(error, SessionError::Run { .. }), "{error}");
 }
@@ -149,10 +149,10 @@ fn a_truncated_model_is_an_error_even_when_its_hash_is_right() {
 #[test]
 fn a_model_of_another_shape_is_refused_with_both_shapes() {
     let folder =
-        edited(|table| table.replace("shape = [1, 3, 416, 416]", "shape = [1, 1, 416, 416]"));
+        edited(|table| table.replace("shape = [1, 3, 256, 384]", "shape = [1, 1, 256, 384]"));
     let text = told(&refusal(&folder));
     assert!(
-        text.contains("[1, 1, 416, 416]") && text.contains("[1, 3, "),
+        text.contains("[1, 1, 256, 384]") && text.contains("[1, 3, "),
         "{text}"
     );
 }
