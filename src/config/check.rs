@@ -160,7 +160,7 @@ impl Check<'_> {
             stall: stall?,
             ..Deadlines::default()
         };
-        Some(Input::Rtsp(rtsp))
+        Some(Input::Rtsp(Box::new(rtsp)))
     }
 
     fn credentials(&mut self, camera: &file::Camera, username: &str) -> Option<Credentials> {

@@ -81,7 +81,7 @@ pub struct Camera {
 /// Where a camera's packets come from.
 #[derive(Clone, Debug)]
 pub enum Input {
-    Rtsp(RtspCamera),
+    Rtsp(Box<RtspCamera>),
     /// A recording, played over and over at its own pace.
     File(PathBuf),
 }

@@ -222,7 +222,7 @@ impl Service {
             self.stop_sources.clone(),
         );
         self.sources.push(match &camera.input {
-            Input::Rtsp(rtsp) => tokio::spawn(rtsp::run(rtsp.clone(), events, board, clock, stop)),
+            Input::Rtsp(rtsp) => tokio::spawn(rtsp::run(*rtsp.clone(), events, board, clock, stop)),
             Input::File(path) => {
                 let file = FileCamera::new(camera.id.clone(), path.clone());
                 tokio::spawn(file::run(file, events, board, clock, stop))

@@ -109,10 +109,10 @@ impl Axis {
         let away = measured.px - self.mean[0];
         let gain: [f64; 3] = std::array::from_fn(|row| self.covariance[row][0] / spread);
         let first_row = self.covariance[0];
-        for row in 0..3 {
-            self.mean[row] += gain[row] * away;
-            for column in 0..3 {
-                self.covariance[row][column] -= gain[row] * first_row[column];
+        for (row, gain) in gain.into_iter().enumerate() {
+            self.mean[row] += gain * away;
+            for (covariance, first) in self.covariance[row].iter_mut().zip(first_row) {
+                *covariance -= gain * first;
             }
         }
     }

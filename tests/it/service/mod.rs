@@ -216,7 +216,7 @@ impl Service {
 
     fn alarm_ids(&self) -> BTreeSet<String> {
         let answer = self.get("/api/v1/alarms?limit=200");
-        let items = answer["items"].as_array().expect("a list").iter();
+        let items = answer["alarms"].as_array().expect("a list").iter();
         items
             .map(|alarm| alarm["id"].as_str().expect("an id").to_owned())
             .collect()
