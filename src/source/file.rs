@@ -12,7 +12,7 @@ use bytes::Bytes;
 use ffmpeg_next as ff;
 use jiff::Timestamp;
 
-pub use self::play::{FileCamera, Repeat, run};
+pub use self::play::{FileCamera, Repeat, play, run};
 use crate::clock::StreamTime;
 use crate::source::{Codec, Framing, Packet, StreamInfo};
 
