@@ -11,7 +11,9 @@ use plumb::source::file::Recording;
 
 /// Packets of the first second.
 fn packets(name: &str) -> (Recording, Vec<Packet>) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/video").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fixtures/video")
+        .join(name);
     let mut recording = Recording::open(&path).expect("the fixture is whole");
     let next = |_| recording.next_packet().expect("the fixture is whole");
     let packets = (0..25).filter_map(next).collect();

@@ -39,7 +39,9 @@ pub struct Frame {
     pub captured_at: Timestamp,
     /// Whether it is a key picture: the encoder starts anew here, which can shift all pixels a bit.
     pub key: bool,
-    /// Whether the decoder had to conceal missing or damaged parts.
+    /// Whether it may show what was not there: the decoder had to conceal missing or damaged parts,
+    /// or something it is built on was lost. True from a loss up to the next key picture; motion in
+    /// such a frame proves nothing.
     pub damaged: bool,
     width_px: u32,
     height_px: u32,

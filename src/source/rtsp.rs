@@ -108,8 +108,10 @@ impl RtspCamera {
         self.credentials.as_ref().or(self.url.credentials())
     }
 
+    /// Returns what others said on one line and without secrets.
     fn scrub(&self, text: &str) -> String {
-        self.url.scrub(text, self.credentials())
+        let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        self.url.scrub(&line, self.credentials())
     }
 }
 

@@ -7,6 +7,7 @@ mod ebike;
 mod fault;
 mod models;
 mod rtsp;
+mod scripted;
 mod service;
 mod config;
 mod decode;
