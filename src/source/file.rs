@@ -1,5 +1,5 @@
 //! Recordings: any container libavformat reads. Reads one packet at a time, never ahead, never from
-//! anywhere but the file named. `play` runs one as a camera, at its own pace.
+//! anywhere but the file named. `run` plays one as a camera, at its own pace.
 
 mod play;
 
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use ffmpeg_next as ff;
 use jiff::Timestamp;
 
-pub use self::play::{FileCamera, Repeat, play, run};
+pub use self::play::{FileCamera, Repeat, run};
 use crate::clock::StreamTime;
 use crate::source::{Codec, Framing, Packet, StreamInfo};
 

@@ -381,7 +381,7 @@ async fn received(camera: FileCamera, wanted: usize) -> (Vec<SourceEvent>, Board
     let (board, stop) = (Board::default(), CancellationToken::new());
     let started = tokio::time::Instant::now();
     let clock = Arc::new(SystemClock::new());
-    let task = tokio::spawn(file::play(
+    let task = tokio::spawn(file::run(
         camera,
         sender,
         board.clone(),

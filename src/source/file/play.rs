@@ -48,22 +48,10 @@ impl FileCamera {
     }
 }
 
-/// Brings the recording at `path` as camera `id`, again and again; see [`play`].
-pub async fn run(
-    id: CameraId,
-    path: PathBuf,
-    events: mpsc::Sender<SourceEvent>,
-    board: Board,
-    clock: Arc<dyn Clock>,
-    stop: CancellationToken,
-) {
-    play(FileCamera::new(id, path), events, board, clock, stop).await;
-}
-
 /// Brings the recording's packets at its own pace. Ends when `stop` is cancelled, when nobody
 /// receives `events` any more, or at the recording's end when it is played once. A recording that
 /// cannot be read goes to `board` and the metrics as the cause `file`, and is tried again.
-pub async fn play(
+pub async fn run(
     camera: FileCamera,
     events: mpsc::Sender<SourceEvent>,
     board: Board,
