@@ -23,7 +23,7 @@ use crate::store::{Attempt, DeliveryId, EventRecord, Head, Outcome, Store, Store
 /// Requests of one endpoint at once, each of another camera. Further cameras wait their turn.
 const FLIGHTS_MAX: usize = 8;
 /// While something waits for its time, looks at least this often: the wall clock may be set.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(250);
 /// After the store failed, waits this long before asking it again.
 const STORE_RETRY: Duration = Duration::from_secs(1);
 /// Deliveries of one endpoint with attempts that could not be written. When that many are owed,

@@ -68,7 +68,10 @@ mod tests {
     fn schedule(jitter: f64) -> Vec<u64> {
         let mut since_first = Duration::ZERO;
         let mut waits = Vec::new();
-        while let Some(next) = wait(waits.len() as u32 + 1, since_first, None, jitter) {
+        for attempts_made in 1.. {
+            let Some(next) = wait(attempts_made, since_first, None, jitter) else {
+                break;
+            };
             since_first += next;
             waits.push(next.as_secs());
         }

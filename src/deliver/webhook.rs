@@ -26,6 +26,8 @@ use crate::store::EventRecord;
 
 /// A message is never larger: receivers' limits begin at about this.
 pub const BODY_SIZE_BYTES_MAX: usize = 20_000;
+/// Characters of each text in a message that would otherwise be too large.
+const TEXT_CHARS_MAX: usize = 200;
 /// Waits no longer for a connection, name resolution and TLS included.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// Reads no more of an answer than this; the rest is cut off with the connection.
@@ -94,7 +96,19 @@ pub fn message(event: &EventRecord, public_url: &Url) -> String {
         data.insert("links".to_owned(), links(&base, &data));
     }
     let at = Timestamp::from_millisecond(event.at_ms).unwrap_or(Timestamp::UNIX_EPOCH);
-    envelope(event.kind.as_str(), at, Value::Object(data))
+    let kind = event.kind.as_str();
+    let whole = envelope(kind, at, Value::Object(data.clone()));
+    if whole.len() <= BODY_SIZE_BYTES_MAX {
+        return whole;
+    }
+    // Thousands of characters in a note or a name: the link leads to the rest.
+    data.insert("track".to_owned(), Value::Array(Vec::new()));
+    for value in data.values_mut() {
+        if let Value::String(text) = value {
+            *text = text.chars().take(TEXT_CHARS_MAX).collect();
+        }
+    }
+    envelope(kind, at, Value::Object(data))
 }
 
 /// Returns the message that `plumb check` sends.

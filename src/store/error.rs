@@ -47,6 +47,8 @@ pub enum StoreError {
     },
     #[error("{path} did not answer as it should: report this")]
     Sql { path: PathBuf, source: sqlx::Error },
+    #[error("alarms are kept in memory only: put the data directory right and start plumb again")]
+    NoDisk,
     #[error("there is no alarm {0}")]
     UnknownAlarm(AlarmId),
     #[error("there is no delivery {0}")]

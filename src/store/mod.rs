@@ -9,6 +9,7 @@
 //! - Only this module names SQL. It sends nothing, and knows no secret.
 
 pub mod alarm;
+pub mod attempt;
 pub mod audit;
 pub mod delivery;
 pub mod endpoint;
@@ -30,10 +31,9 @@ use tokio::sync::watch;
 pub use alarm::{
     AlarmDetail, AlarmFilter, AlarmRecord, AlarmState, Cursor, Disposition, EndReason, Page,
 };
+pub use attempt::{Attempt, AttemptRecord, Head, Outcome};
 pub use audit::{Actor, AuditOutcome, AuditRecord};
-pub use delivery::{
-    Attempt, AttemptRecord, DeliveryId, DeliveryRecord, DeliveryState, Head, OutboxCount, Outcome,
-};
+pub use delivery::{DeliveryId, DeliveryRecord, DeliveryState, OutboxCount};
 pub use endpoint::{EndpointRecord, Route};
 pub use error::StoreError;
 pub use event::{AlarmSnapshot, EventKind, EventRecord};
@@ -58,6 +58,8 @@ struct Inner {
     /// One connection: commands take turns.
     writer: SqlitePool,
     readers: SqlitePool,
+    /// An unused connection that keeps a store in memory alive while another is replaced.
+    keeper: Option<SqlitePool>,
     routes: Vec<Route>,
     clock: Arc<dyn Clock>,
     /// The newest event's seq.
@@ -103,6 +105,9 @@ impl Store {
     pub async fn close(&self) {
         self.0.readers.close().await;
         self.0.writer.close().await;
+        if let Some(keeper) = &self.0.keeper {
+            keeper.close().await;
+        }
     }
 
     fn now_ms(&self) -> i64 {

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::Connection;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
 };
 use tokio::sync::watch;
 
@@ -83,8 +85,33 @@ impl Store {
         let readers = connect(shared.read_only(true), READERS_MAX)
             .await
             .map_err(|source| StoreError::of_sql(&path, source))?;
-        let pools = Pools { writer, readers };
+        let pools = Pools {
+            writer,
+            readers,
+            keeper: None,
+        };
         Self::start(pools, path, Durability::Disk, routes, clock, Some(lock)).await
+    }
+
+    /// Opens the store in `data_dir`, or, when the disk is at fault (read-only, full, dying,
+    /// damaged), an empty one in memory: alarms are delivered all the same, say that they are not
+    /// stored, and are gone with the process. Fails as [`Store::open`] does where another Plumb
+    /// has the folder or wrote its tables.
+    pub async fn open_or_volatile(
+        data_dir: &Path,
+        routes: Vec<Route>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StoreError> {
+        match Self::open(data_dir, routes.clone(), Arc::clone(&clock)).await {
+            Err(error) if error.is_disk() => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "alarms are kept in memory only, until the disk is put right and plumb is started again"
+                );
+                Self::open_volatile(routes, clock).await
+            }
+            opened => opened,
+        }
     }
 
     /// Opens an empty store in memory, for the time in which the disk takes nothing. What it
@@ -94,16 +121,18 @@ impl Store {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
         let path = PathBuf::from("the store in memory");
-        let memory = options(SqliteConnectOptions::new().in_memory(true))
-            .pragma("max_page_count", VOLATILE_PAGES_MAX.to_string());
-        // One connection IS the database: reads and writes take turns at it.
-        let writer = connect(memory, 1)
-            .await
-            .map_err(|source| StoreError::of_sql(&path, source))?;
+        let named = |source| StoreError::of_sql(&path, source);
+        // Its own name each time; connections with the same options share one database.
+        let memory = "sqlite::memory:".parse().map_err(named)?;
+        let memory = options(memory).pragma("max_page_count", VOLATILE_PAGES_MAX.to_string());
+        let keeper = Some(connect(memory.clone(), 1).await.map_err(named)?);
+        // One connection for reads and writes: they take turns instead of meeting table locks.
+        let writer = connect(memory, 1).await.map_err(named)?;
         migrate(&writer, &path).await?;
         let pools = Pools {
             readers: writer.clone(),
             writer,
+            keeper,
         };
         Self::start(pools, path, Durability::Volatile, routes, clock, None).await
     }
@@ -121,6 +150,7 @@ impl Store {
             durability,
             writer: pools.writer,
             readers: pools.readers,
+            keeper: pools.keeper,
             routes,
             clock,
             newest: watch::Sender::new(0),
@@ -141,6 +171,7 @@ impl Store {
 struct Pools {
     writer: SqlitePool,
     readers: SqlitePool,
+    keeper: Option<SqlitePool>,
 }
 
 fn options(to: SqliteConnectOptions) -> SqliteConnectOptions {
@@ -160,8 +191,19 @@ async fn connect(to: SqliteConnectOptions, connections: u32) -> Result<SqlitePoo
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
+        .before_acquire(|connection, _| Box::pin(is_usable(connection)))
         .connect_with(to)
         .await
+}
+
+/// Returns whether the connection may be used again; else the pool opens another one. When a
+/// statement fails for want of room, SQLite ends the transaction by itself; sqlx's ROLLBACK then
+/// fails, and it goes on counting a transaction that is none: it would refuse every later BEGIN,
+/// also when there is room again.
+async fn is_usable(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // Waits for the ROLLBACK that a dropped transaction has left in the connection's queue.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }
 
 async fn migrate(writer: &SqlitePool, path: &Path) -> Result<(), StoreError> {

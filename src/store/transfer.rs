@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::error::Fault;
-use super::{Store, StoreError, Tx};
+use super::{Durability, Store, StoreError, Tx};
 use crate::id::AlarmId;
 
 /// One alarm with all that belongs to it, as JSON rows.
@@ -185,8 +185,12 @@ impl Store {
         )
     }
 
-    /// Commits a change that means nothing, to learn whether the disk takes changes.
+    /// Commits a change that means nothing, to learn whether the disk takes changes. A store in
+    /// memory says that it does not.
     pub async fn probe(&self) -> Result<(), StoreError> {
+        if self.0.durability == Durability::Volatile {
+            return Err(StoreError::NoDisk);
+        }
         self.named(self.touch().await)
     }
 

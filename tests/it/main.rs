@@ -2,13 +2,16 @@
 
 mod api;
 mod cameras;
-mod evidence;
+mod config;
+mod decode;
+mod deliver;
 mod ebike;
+mod evidence;
 mod fault;
+mod killed;
 mod models;
 mod rtsp;
 mod scripted;
 mod service;
-mod config;
-mod decode;
+mod store;
 mod tidy;
