@@ -69,7 +69,7 @@ pub fn draw(
     }
     plan.path(&mut sheet, alarm, &shots);
     plan.marks(&mut sheet, alarm, &shots);
-    plan.strip(&mut sheet, alarm, &shots);
+    let sheet = plan.with_strip(sheet, alarm, &shots);
     let figures = figures(alarm, scene, width, height);
     Some(with_caption(&sheet, &format!("{caption}\n{figures}")))
 }
@@ -329,45 +329,51 @@ impl Plan {
         ));
     }
 
-    /// Puts enlarged moments of the fall in a column at the side that the track leaves free.
-    fn strip(&self, sheet: &mut RgbImage, alarm: &Alarm, shots: &[Shot<'_>]) {
-        let largest = shots
-            .iter()
-            .map(|shot| shot.area.width_px.max(shot.area.height_px))
-            .fold(0.0, f64::max);
+    /// Adds a column with enlarged moments of the fall, at the side away from the marks.
+    fn with_strip(&self, sheet: RgbImage, alarm: &Alarm, shots: &[Shot<'_>]) -> RgbImage {
+        let size = |shot: &Shot<'_>| shot.area.width_px.max(shot.area.height_px);
+        let largest = shots.iter().map(size).fold(0.0, f64::max);
         let height = f64::from(sheet.height());
         // An object that is large already needs no glass.
         if largest * self.scale > height * 0.15 {
-            return;
+            return sheet;
         }
         let gap = 10.0 * self.unit;
-        let side = (height - gap) / STRIP_MAX as f64 - gap;
-        let side = side.min(200.0 * self.unit);
-        let seen = (largest * 1.6).max(16.0);
-        let left = if self.marks == Side::Left {
-            f64::from(sheet.width()) - gap - side
-        } else {
-            gap
+        let side = ((height - gap) / STRIP_MAX as f64 - gap).max(1.0);
+        let column = u32::try_from(ink::whole(side + 2.0 * gap)).unwrap_or(0);
+        let mut wide = RgbImage::new(sheet.width() + column, sheet.height());
+        let (sheet_x, strip_x) = match self.marks {
+            Side::Left => (0, f64::from(sheet.width()) + gap),
+            Side::Right | Side::Below => (column, gap),
         };
+        imageops::replace(&mut wide, &sheet, i64::from(sheet_x), 0);
+        let seen = (largest * 1.6).max(16.0);
         for (row, shot) in pick(shots, STRIP_MAX).into_iter().enumerate() {
-            let picture = colour(shot.frame);
-            let Some(enlarged) = enlarge(&picture, shot.area.centre(), seen, side) else {
-                return;
-            };
             let top = gap + row as f64 * (side + gap);
-            let (x, y) = (ink::whole(left), ink::whole(top));
-            imageops::replace(sheet, &enlarged, i64::from(x), i64::from(y));
-            let pen = Pen {
-                colour: AMBER,
-                width_px: 2.0 * self.unit,
-                cover: 1.0,
-            };
-            ink::outline(sheet, [left, top, left + side, top + side], pen);
-            let text = format!("{:.2} s", shot.at.secs_since(alarm.started_at));
-            let letters = 18.0 * self.unit;
-            let foot = Point::new(left + side / 2.0, top + side - letters * 1.6);
-            ink::label(sheet, foot, Side::Below, &text, letters, AMBER);
+            self.moment(&mut wide, shot, alarm, [strip_x, top, side, seen]);
         }
+        wide
+    }
+
+    /// Puts what lies within `seen` pixels of the object into a square of `side` at `left`, `top`.
+    fn moment(&self, wide: &mut RgbImage, shot: &Shot<'_>, alarm: &Alarm, place: [f64; 4]) {
+        let [left, top, side, seen] = place;
+        let picture = colour(shot.frame);
+        let Some(enlarged) = enlarge(&picture, shot.area.centre(), seen, side) else {
+            return;
+        };
+        let (x, y) = (ink::whole(left), ink::whole(top));
+        imageops::replace(wide, &enlarged, i64::from(x), i64::from(y));
+        let pen = Pen {
+            colour: AMBER,
+            width_px: 2.0 * self.unit,
+            cover: 1.0,
+        };
+        ink::outline(wide, [left, top, left + side, top + side], pen);
+        let text = format!("{:.2} s", shot.at.secs_since(alarm.started_at));
+        let letters = 18.0 * self.unit;
+        let foot = Point::new(left + side / 2.0, top + side - letters * 1.6);
+        ink::label(wide, foot, Side::Below, &text, letters, AMBER);
     }
 }
 

@@ -16,6 +16,9 @@ const SAME_MOST: u8 = 2;
 const SAME_KEY_MEAN: f64 = 0.3;
 const SAME_KEY_MOST: u8 = 8;
 
+/// A mean difference that no encoder makes of one picture.
+const CHANGED_MEAN: f64 = 3.0;
+
 /// What the last compared pictures looked like, and since when nothing changed.
 #[derive(Debug, Default)]
 pub(super) struct Still {
@@ -39,6 +42,10 @@ impl Still {
     /// Returns for how many seconds nothing has changed. `bytes` are the sampled rows.
     pub(super) fn seconds(&mut self, bytes: &[u8], key: bool, now: StreamTime) -> f64 {
         if self.frames.is_due(now) {
+            if !is_same(&self.frames.bytes, bytes, CHANGED_MEAN, u8::MAX) {
+                // Another picture altogether; the next key picture may be seconds away.
+                self.keys.since = None;
+            }
             self.frames.compare(bytes, now, SAME_MEAN, SAME_MOST);
         }
         if key && self.keys.is_due(now) {
@@ -72,6 +79,7 @@ impl Series {
     }
 }
 
+/// Compares the bytes that both have.
 fn is_same(a: &[u8], b: &[u8], mean: f64, most: u8) -> bool {
     let mut sum = 0_u64;
     for (a, b) in a.chunks(4096).zip(b.chunks(4096)) {

@@ -1,47 +1,57 @@
 //! How far the whole picture swings about its place, from profiles of its rows and columns.
 //!
-//! Compared with a slow mean of the profiles, not with the frame before: a pole that sways once
-//! a second moves little from frame to frame and far in all.
+//! Compared with the same profiles for ten seconds, not with the frame before: a pole that sways
+//! once a second moves little from frame to frame and far in all. Six bands each way have a vote,
+//! since some see only sky, or the clock and name that the camera writes and that never move.
 
 use std::collections::VecDeque;
 
-use super::SampledRows;
+use super::{DOWN, ROWS_PER_AREA, SampledRows};
 use crate::clock::StreamTime;
-use crate::decode::Frame;
+use crate::decode::{Frame, Plane};
 
 /// How far a swing is searched, pixels each way.
-const REACH_PX: usize = 16;
+const REACH_PX: usize = 12;
 
-/// Upright strips whose rows are summed, and their width: two cache lines a row in all.
-const STRIPS: usize = 4;
+/// Bands across the picture, for its columns; strips down it, for its rows; a strip's width.
+const BANDS: usize = 6;
+const BAND_ROWS: usize = DOWN * ROWS_PER_AREA / BANDS;
 const STRIP_PX: usize = 32;
 
-/// Looks that the mean profile remembers: 10 s.
-const MEMORY: f32 = 50.0;
+/// Looks that are compared with the same profiles: 10 s, in which light changes little.
+const ANCHORED: u32 = 50;
+
+/// Sums that run side by side, so that the compiler can use whole registers.
+const LANES: usize = 16;
 
 /// Seconds of looks that the root mean square is taken over, and their number at least.
 const WINDOW_S: f64 = 2.4;
 const WINDOW_MIN: usize = 8;
 
-/// Standing still wins unless a shift fits clearly better: flat pictures fit everywhere.
+/// A place must fit this much better than others to be one: flat bands fit everywhere.
 const CLEARLY: f32 = 0.7;
+
+/// Votes that make a place.
+const VOTES_MIN: usize = 2;
 
 /// A picture's swing so far.
 #[derive(Debug, Default)]
 pub(super) struct Swing {
-    columns: Profile,
-    rows: Profile,
-    scratch: Vec<f32>,
-    sums: Vec<u32>,
+    across: Axis,
+    down: Axis,
     /// At most the looks of `WINDOW_S`.
     places: VecDeque<(StreamTime, f64, f64)>,
 }
 
-/// The mean of a profile's steps from one pixel to the next: light changes leave them alone.
+/// One direction: a profile a band, as steps from one pixel to the next (light leaves those alone).
 #[derive(Debug, Default)]
-struct Profile {
-    mean: Vec<f32>,
-    looks: f32,
+struct Axis {
+    anchors: [Vec<f32>; BANDS],
+    seen: [Vec<f32>; BANDS],
+    /// Where the picture stood when the anchors were taken.
+    stood_at: f64,
+    looks: u32,
+    sums: Vec<u32>,
 }
 
 impl Swing {
@@ -52,19 +62,23 @@ impl Swing {
         frame: &Frame,
         now: StreamTime,
     ) -> Option<f64> {
-        self.sum_columns(rows);
-        let x = self.columns.place(&self.scratch);
-        self.sum_rows(frame);
-        let y = self.rows.place(&self.scratch);
-        self.places.push_back((now, x, y));
+        let width = rows.width_px.max(1);
+        for band in 0..BANDS {
+            let part = &rows.bytes[band * BAND_ROWS * width..][..BAND_ROWS * width];
+            self.across.sum_columns(band, part, width);
+            self.down.sum_rows(band, &frame.luma());
+        }
+        self.places
+            .push_back((now, self.across.place(), self.down.place()));
         while let Some((at, _, _)) = self.places.front()
             && now.secs_since(*at) > WINDOW_S
         {
             self.places.pop_front();
         }
-        if self.places.len() < WINDOW_MIN {
-            return None;
-        }
+        (self.places.len() >= WINDOW_MIN).then(|| self.spread_px())
+    }
+
+    fn spread_px(&self) -> f64 {
         let count = self.places.len() as f64;
         let mean = |pick: fn(&(StreamTime, f64, f64)) -> f64| {
             self.places.iter().map(pick).sum::<f64>() / count
@@ -73,87 +87,90 @@ impl Swing {
         let off2 = |place: &(StreamTime, f64, f64)| {
             (place.1 - mean_x).powi(2) + (place.2 - mean_y).powi(2)
         };
-        Some((self.places.iter().map(off2).sum::<f64>() / count).sqrt())
+        (self.places.iter().map(off2).sum::<f64>() / count).sqrt()
     }
+}
 
-    #[expect(clippy::cast_precision_loss, reason = "sums of some hundred bytes")]
-    fn sum_columns(&mut self, rows: &SampledRows) {
+impl Axis {
+    fn sum_columns(&mut self, band: usize, bytes: &[u8], width: usize) {
         self.sums.clear();
-        self.sums.resize(rows.width_px, 0);
-        let mut count = 0_u32;
-        for row in rows.bytes.chunks_exact(rows.width_px.max(1)) {
+        self.sums.resize(width, 0);
+        for row in bytes.chunks_exact(width) {
             for (sum, byte) in self.sums.iter_mut().zip(row) {
                 *sum += u32::from(*byte);
             }
-            count += 1;
         }
-        let share = 1.0 / count.max(1) as f32;
-        self.scratch.clear();
-        let steps = self.sums.windows(2);
-        self.scratch
-            .extend(steps.map(|two| (two[1] as f32 - two[0] as f32) * share));
+        self.take_steps(band, BAND_ROWS);
+    }
+
+    fn sum_rows(&mut self, band: usize, luma: &Plane<'_>) {
+        let width = STRIP_PX.min(luma.width_px);
+        let middle = (2 * band + 1) * luma.width_px / (2 * BANDS);
+        let start = middle.saturating_sub(width / 2).min(luma.width_px - width);
+        self.sums.clear();
+        for y in 0..luma.height_px {
+            let strip = &luma.row(y)[start..start + width];
+            self.sums
+                .push(strip.iter().map(|byte| u32::from(*byte)).sum());
+        }
+        self.take_steps(band, width);
     }
 
     #[expect(clippy::cast_precision_loss, reason = "sums of some hundred bytes")]
-    fn sum_rows(&mut self, frame: &Frame) {
-        let luma = frame.luma();
-        let width = STRIP_PX.min(luma.width_px);
-        let starts: [usize; STRIPS] = std::array::from_fn(|n| {
-            ((2 * n + 1) * luma.width_px / (2 * STRIPS)).saturating_sub(width / 2)
-        });
-        self.sums.clear();
-        for y in 0..luma.height_px {
-            let row = luma.row(y);
-            let strip = |start: &usize| &row[*start..(*start + width).min(row.len())];
-            let strips = starts.iter().flat_map(strip);
-            self.sums.push(strips.map(|byte| u32::from(*byte)).sum());
-        }
-        let share = 1.0 / (STRIPS * width).max(1) as f32;
-        self.scratch.clear();
+    fn take_steps(&mut self, band: usize, count: usize) {
+        let share = 1.0 / count.max(1) as f32;
+        let seen = &mut self.seen[band];
+        seen.clear();
         let steps = self.sums.windows(2);
-        self.scratch
-            .extend(steps.map(|two| (two[1] as f32 - two[0] as f32) * share));
+        seen.extend(steps.map(|two| (two[1] as f32 - two[0] as f32) * share));
+    }
+
+    /// Returns where the picture stands relative to the first one, pixels.
+    fn place(&mut self) -> f64 {
+        let pairs = self.anchors.iter().zip(&self.seen);
+        let mut votes: Vec<f64> = pairs
+            .filter_map(|(anchor, seen)| shift(anchor, seen))
+            .collect();
+        votes.sort_by(f64::total_cmp);
+        let moved = if votes.len() < VOTES_MIN {
+            0.0
+        } else {
+            let (low, high) = ((votes.len() - 1) / 2, votes.len() / 2);
+            f64::midpoint(votes[low], votes[high])
+        };
+        let place = self.stood_at + moved;
+        self.looks += 1;
+        if self.looks >= ANCHORED || self.anchors[0].len() != self.seen[0].len() {
+            std::mem::swap(&mut self.anchors, &mut self.seen);
+            self.stood_at = place;
+            self.looks = 0;
+        }
+        place
     }
 }
 
-impl Profile {
-    /// Returns where the profile stands relative to the mean, pixels, and adds it to the mean.
-    fn place(&mut self, seen: &[f32]) -> f64 {
-        if self.mean.len() != seen.len() {
-            self.mean = seen.to_vec();
-            self.looks = 1.0;
-            return 0.0;
-        }
-        let shift = shift(&self.mean, seen);
-        self.looks = (self.looks + 1.0).min(MEMORY);
-        let rate = 1.0 / self.looks;
-        for (mean, seen) in self.mean.iter_mut().zip(seen) {
-            *mean += (seen - *mean) * rate;
-        }
-        shift
+/// Returns the shift that lays `seen` over `anchor` best, to a fraction of a pixel; none where the
+/// band cannot tell.
+fn shift(anchor: &[f32], seen: &[f32]) -> Option<f64> {
+    if anchor.len() != seen.len() || anchor.len() < 8 * REACH_PX {
+        return None;
     }
-}
-
-/// Returns the shift that lays `seen` over `mean` best, to a fraction of a pixel; 0 where none does.
-fn shift(mean: &[f32], seen: &[f32]) -> f64 {
-    if mean.len() < 8 * REACH_PX {
-        return 0.0;
-    }
-    let middle = &mean[REACH_PX..mean.len() - REACH_PX];
+    let middle = &anchor[REACH_PX..anchor.len() - REACH_PX];
     let mut costs = [0.0_f32; 2 * REACH_PX + 1];
     for (offset, cost) in costs.iter_mut().enumerate() {
-        let there = &seen[offset..offset + middle.len()];
-        *cost = middle
-            .iter()
-            .zip(there)
-            .map(|(a, b)| (a - b) * (a - b))
-            .sum();
+        *cost = difference(middle, &seen[offset..offset + middle.len()]);
     }
-    let best = (0..costs.len())
-        .min_by(|a, b| costs[*a].total_cmp(&costs[*b]))
-        .unwrap_or(REACH_PX);
-    if costs[best] > CLEARLY * costs[REACH_PX] || best == 0 || best == costs.len() - 1 {
-        return 0.0;
+    let best = (0..costs.len()).min_by(|a, b| costs[*a].total_cmp(&costs[*b]))?;
+    if best == 0 || best == costs.len() - 1 {
+        return None;
+    }
+    let rival = if best == REACH_PX {
+        costs[REACH_PX - 3].min(costs[REACH_PX + 3])
+    } else {
+        costs[REACH_PX]
+    };
+    if costs[best] > CLEARLY * rival {
+        return None;
     }
     let (left, here, right) = (costs[best - 1], costs[best], costs[best + 1]);
     let bend = left - 2.0 * here + right;
@@ -162,5 +179,16 @@ fn shift(mean: &[f32], seen: &[f32]) -> f64 {
     } else {
         0.0
     };
-    best as f64 - REACH_PX as f64 + f64::from(part)
+    Some(best as f64 - REACH_PX as f64 + f64::from(part))
+}
+
+/// Returns the sum of squared differences.
+fn difference(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0.0_f32; LANES];
+    for (a, b) in a.chunks_exact(LANES).zip(b.chunks_exact(LANES)) {
+        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane += (a - b) * (a - b);
+        }
+    }
+    lanes.iter().sum()
 }
