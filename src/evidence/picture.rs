@@ -1,6 +1,6 @@
 //! The snapshot: the deciding frame in colour, the object boxed, and enlarged where it is small.
 //!
-//! Nothing is drawn over the object itself, and no pixel of the frame is cut away.
+//! Nothing is drawn over the object itself; the clip shows what the enlargement's corner covers.
 
 use image::codecs::jpeg::JpegEncoder;
 use image::imageops::{self, FilterType};
