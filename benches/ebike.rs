@@ -5,7 +5,7 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use plumb::clock::StreamTime;
 use plumb::decode::Frame;
-use plumb::detect::boxes::{self, Priors};
+use plumb::detect::boxes::{self, Overlap, Priors};
 use plumb::detect::ebike::{EbikeDetector, Least, MODEL};
 use plumb::detect::tensor::{ChannelOrder, PictureSpec, PictureTensor};
 use plumb::detect::{Models, Runtime};
@@ -56,8 +56,12 @@ fn stages(criterion: &mut Criterion) {
     let raw = raw.into_shape_with_order(shape).expect("the model's size");
     // Far below any threshold in use: hundreds of boxes.
     let least = vec![Some(0.02); classes];
+    let overlap = Overlap {
+        iou_max: 0.6,
+        share_max: 0.8,
+    };
     criterion.bench_function("ebike boxes", |bencher| {
-        bencher.iter(|| boxes::suppress(boxes::decode(raw.view(), &priors, &least), 0.6));
+        bencher.iter(|| boxes::suppress(boxes::decode(raw.view(), &priors, &least), overlap));
     });
     let mut detector = EbikeDetector::load(&models).expect("the shipped model");
     let frame = frame(1920, 1080);

@@ -129,6 +129,11 @@ pub const METRICS: &[Metric] = &[
         "Packets or frames that could not be decoded",
     ),
     counter(
+        "plumb_detect_failures_total",
+        Unit::Count,
+        "Looks into a car at which the detector failed",
+    ),
+    counter(
         "plumb_pipeline_frames_dropped_total",
         Unit::Count,
         "Frames dropped, a stage was full",

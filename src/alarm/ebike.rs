@@ -32,7 +32,7 @@ const HITS_WITHIN: Duration = Duration::from_secs(2);
 const EVIDENCE_MIN: f64 = 1.0;
 const FADE_S: f64 = 2.0;
 /// By how much e-bike must beat each other class, summed over the track.
-const RIVAL_FACTOR: f64 = 1.5;
+const RIVAL_FACTOR: f64 = 2.0;
 /// Looks that show two machines side by side before the second is a ride of its own.
 const BESIDE_MIN: u32 = 3;
 /// How long a dark car, or a picture in which nothing changes, can keep a ride alive without a

@@ -98,16 +98,32 @@ pub fn decode(
     found
 }
 
-/// Returns the boxes that no surer box of their class overlaps by more than `iou_max`, the surest
-/// first; of equal scores the first stays first.
-pub fn suppress(mut boxes: Vec<ScoredBox>, iou_max: f64) -> Vec<ScoredBox> {
+/// How much boxes of one class may overlap and still be two things.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Overlap {
+    /// Largest intersection over union.
+    pub iou_max: f64,
+    /// Largest intersection over the smaller box; 1 lets a box lie within another.
+    pub share_max: f64,
+}
+
+impl Overlap {
+    fn is_exceeded(self, a: &BoxPx, b: &BoxPx) -> bool {
+        let smaller = a.area_px2().min(b.area_px2());
+        a.iou(b) > self.iou_max || a.overlap_px2(b) > self.share_max * smaller
+    }
+}
+
+/// Returns the boxes that no surer box of their class overlaps by more than `overlap` allows, the
+/// surest first; of equal scores the first stays first.
+pub fn suppress(mut boxes: Vec<ScoredBox>, overlap: Overlap) -> Vec<ScoredBox> {
     boxes.sort_by(|a, b| b.score.total_cmp(&a.score));
     boxes.truncate(CANDIDATES_MAX);
     let mut kept: Vec<ScoredBox> = Vec::new();
     for candidate in boxes {
         let covered = kept
             .iter()
-            .any(|k| k.class == candidate.class && k.area.iou(&candidate.area) > iou_max);
+            .any(|k| k.class == candidate.class && overlap.is_exceeded(&k.area, &candidate.area));
         if !covered {
             kept.push(candidate);
         }
@@ -225,11 +241,37 @@ mod tests {
                 make(1, 0.4, area),
                 make(0, 0.3, far),
             ],
-            0.6,
+            Overlap {
+                iou_max: 0.6,
+                share_max: 1.0,
+            },
         );
         assert_eq!(
             kept,
             vec![make(0, 0.9, near), make(1, 0.4, area), make(0, 0.3, far)]
         );
+    }
+
+    #[test]
+    fn a_part_of_a_thing_is_no_second_thing_when_shares_count() {
+        let whole = ScoredBox {
+            class: 0,
+            score: 0.9,
+            area: BoxPx::from_corners(0.0, 0.0, 10.0, 10.0),
+        };
+        let part = ScoredBox {
+            score: 0.5,
+            area: BoxPx::from_corners(1.0, 5.0, 5.0, 10.0),
+            ..whole
+        };
+        let kept = |share_max| {
+            let overlap = Overlap {
+                iou_max: 0.6,
+                share_max,
+            };
+            suppress(vec![part, whole], overlap)
+        };
+        assert_eq!(kept(1.0), vec![whole, part]);
+        assert_eq!(kept(0.8), vec![whole]);
     }
 }

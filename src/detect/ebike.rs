@@ -12,7 +12,7 @@ use ndarray::{Axis, Ix3};
 use serde::{Deserialize, Serialize};
 
 use crate::decode::Frame;
-use crate::detect::boxes::{self, Priors};
+use crate::detect::boxes::{self, Overlap, Priors};
 use crate::detect::tensor::{ChannelOrder, Letterbox, PictureSpec, PictureTensor};
 use crate::detect::{Models, Session, SessionError};
 use crate::geometry::BoxPx;
@@ -108,6 +108,9 @@ struct Settings {
     strides_px: Vec<u32>,
     bins: usize,
     nms_iou: f64,
+    /// Boxes of one class of which this share of the smaller one overlaps are one; 1 is never.
+    #[serde(default = "never")]
+    nms_share: f64,
     thresholds: BTreeMap<Class, Thresholds>,
     /// The model's name of a class = Plumb's.
     #[serde(default)]
@@ -130,7 +133,11 @@ struct Meaning {
     /// By the model's class; none where Plumb has no use for it.
     classes: Vec<Option<Class>>,
     thresholds: BTreeMap<Class, Thresholds>,
-    nms_iou: f64,
+    overlap: Overlap,
+}
+
+fn never() -> f64 {
+    1.0
 }
 
 impl EbikeDetector {
@@ -173,7 +180,10 @@ impl EbikeDetector {
                 priors,
                 classes: settings.plumb_classes(),
                 thresholds: settings.thresholds,
-                nms_iou: settings.nms_iou,
+                overlap: Overlap {
+                    iou_max: settings.nms_iou,
+                    share_max: settings.nms_share,
+                },
             }),
         })
     }
@@ -218,7 +228,7 @@ impl EbikeDetector {
             for one in &mut found {
                 one.class = meaning.classes[one.class].map_or(0, |class| class as usize);
             }
-            boxes::suppress(found, meaning.nms_iou)
+            boxes::suppress(found, meaning.overlap)
         })?;
         let detection = |one: boxes::ScoredBox| Detection {
             class: Class::ALL[one.class],
@@ -266,8 +276,10 @@ impl Settings {
         if !self.plumb_classes().contains(&Some(Class::Ebike)) {
             return Err("classes: none is \"ebike\", nor does map make one so".to_owned());
         }
-        if !(0.0..=1.0).contains(&self.nms_iou) {
-            return Err(format!("nms_iou: 0..1, not {}", self.nms_iou));
+        for (key, value) in [("nms_iou", self.nms_iou), ("nms_share", self.nms_share)] {
+            if !(0.0..=1.0).contains(&value) {
+                return Err(format!("{key}: 0..1, not {value}"));
+            }
         }
         if self.strides_px.is_empty() || self.strides_px.contains(&0) || self.bins < 2 {
             return Err("strides_px must be positive and bins at least 2".to_owned());

@@ -79,16 +79,12 @@ impl PictureTensor {
             let [cb_row, cr_row] = &mut self.chroma;
             let brightness = self
                 .luma
-                .reduce(&plan.columns, &plan.rows, y, 1, |i| luma.row(i));
-            let cb = cb_row.reduce(&plan.chroma_columns, &plan.chroma_rows, y, 1, |i| {
-                blue.row(i)
-            });
-            let cr = cr_row.reduce(&plan.chroma_columns, &plan.chroma_rows, y, 1, |i| {
-                red.row(i)
-            });
-            for x in 0..letterbox.inner_width_px {
-                writer.put(x, y, matrix.rgb(brightness[x], cb[x], cr[x]));
-            }
+                .reduce::<1>(&plan.columns, &plan.rows, y, |i| luma.row(i));
+            let cb =
+                cb_row.reduce::<1>(&plan.chroma_columns, &plan.chroma_rows, y, |i| blue.row(i));
+            let cr = cr_row.reduce::<1>(&plan.chroma_columns, &plan.chroma_rows, y, |i| red.row(i));
+            let colours = brightness.iter().zip(cb).zip(cr);
+            writer.put_row(y, colours.map(|((y, cb), cr)| matrix.rgb(*y, *cb, *cr)));
         }
         letterbox
     }
@@ -102,12 +98,11 @@ impl PictureTensor {
         let bytes = picture.as_raw();
         let mut writer = Writer::new(&self.spec, letterbox, &mut self.values);
         for y in 0..letterbox.inner_height_px {
-            let row = self.luma.reduce(&plan.columns, &plan.rows, y, 3, |i| {
+            let row = self.luma.reduce::<3>(&plan.columns, &plan.rows, y, |i| {
                 &bytes[i * stride..(i + 1) * stride]
             });
-            for (x, rgb) in row.chunks_exact(3).enumerate() {
-                writer.put(x, y, [rgb[0], rgb[1], rgb[2]]);
-            }
+            let pixels = row.chunks_exact(3);
+            writer.put_row(y, pixels.map(|rgb| [rgb[0], rgb[1], rgb[2]]));
         }
         letterbox
     }
@@ -200,6 +195,7 @@ struct Writer<'a> {
     planes: [&'a mut [f32]; 3],
     stride: usize,
     offset: usize,
+    inner_width_px: usize,
     /// value * gain + bias, in red, green, blue.
     gain: [f32; 3],
     bias: [f32; 3],
@@ -222,16 +218,26 @@ impl<'a> Writer<'a> {
             planes,
             stride,
             offset: letterbox.top_px * stride + letterbox.left_px,
+            inner_width_px: letterbox.inner_width_px,
             gain: order.map(|channel| 1.0 / spec.std[channel]),
             bias: order.map(|channel| -spec.mean[channel] / spec.std[channel]),
         }
     }
 
-    fn put(&mut self, x: usize, y: usize, rgb: [f32; 3]) {
-        let index = self.offset + y * self.stride + x;
-        let scales = self.gain.iter().zip(self.bias);
-        for ((plane, value), (gain, bias)) in self.planes.iter_mut().zip(rgb).zip(scales) {
-            plane[index] = value * gain + bias;
+    /// Writes one row of red, green and blue, 0..255.
+    fn put_row(&mut self, y: usize, pixels: impl Iterator<Item = [f32; 3]>) {
+        let start = self.offset + y * self.stride;
+        let row = start..start + self.inner_width_px;
+        let [red, green, blue] = &mut self.planes;
+        let places = red[row.clone()]
+            .iter_mut()
+            .zip(&mut green[row.clone()])
+            .zip(&mut blue[row]);
+        let (gain, bias) = (self.gain, self.bias);
+        for (((red, green), blue), rgb) in places.zip(pixels) {
+            *red = rgb[0] * gain[0] + bias[0];
+            *green = rgb[1] * gain[1] + bias[1];
+            *blue = rgb[2] * gain[2] + bias[2];
         }
     }
 }
@@ -341,14 +347,13 @@ struct Row {
 }
 
 impl Row {
-    /// Returns row `y` of the scaled picture, from samples of `channels` bytes side by side.
+    /// Returns row `y` of the scaled picture, from samples of `CHANNELS` bytes side by side.
     /// Rows are summed first: that pass is the long one, and it has no gathering in it.
-    fn reduce<'p>(
+    fn reduce<'p, const CHANNELS: usize>(
         &mut self,
         columns: &Taps,
         rows: &Taps,
         y: usize,
-        channels: usize,
         source: impl Fn(usize) -> &'p [u8],
     ) -> &[f32] {
         let (first_row, row_weights) = rows.at(y);
@@ -367,16 +372,14 @@ impl Row {
         self.narrow.clear();
         for x in 0..columns.starts.len() - 1 {
             let (first, weights) = columns.at(x);
-            for channel in 0..channels {
-                let samples = self.wide[first * channels + channel..]
-                    .iter()
-                    .step_by(channels);
-                let sum = samples
-                    .zip(weights)
-                    .map(|(sample, weight)| sample * weight)
-                    .sum();
-                self.narrow.push(sum);
+            let samples = &self.wide[first * CHANNELS..(first + weights.len()) * CHANNELS];
+            let mut sums = [0.0; CHANNELS];
+            for (pixel, weight) in samples.chunks_exact(CHANNELS).zip(weights) {
+                for (sum, sample) in sums.iter_mut().zip(pixel) {
+                    *sum += sample * weight;
+                }
             }
+            self.narrow.extend(sums);
         }
         &self.narrow
     }

@@ -94,6 +94,7 @@ impl ElevatorWatch {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
                     tracing::error!(cause, looks.failed = self.failures, "{error}");
                 }
+                metrics::counter!("plumb_detect_failures_total").increment(1);
                 self.failures += 1;
                 return;
             }

@@ -261,3 +261,91 @@ fn a_runtime_that_is_too_old_is_refused_with_both_versions() {
     let told = stderr(&output);
     assert!(told.contains("1.16.3") && told.contains("1.31"), "{told}");
 }
+
+/// What a person expects of an elevator clip.
+#[derive(serde::Deserialize)]
+struct Expected {
+    #[serde(default)]
+    alarm: Vec<ExpectedRide>,
+}
+
+#[derive(serde::Deserialize)]
+struct ExpectedRide {
+    /// First seen through the open door.
+    at_door_s: f64,
+    /// Its middle passes the sill.
+    half_inside_at_s: f64,
+    /// Its last part has passed the sill outwards; none when it stays to the clip's end.
+    left_at_s: Option<f64>,
+}
+
+fn elevator_clips() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/video");
+    let mut clips: Vec<PathBuf> = std::fs::read_dir(folder)
+        .expect("the fixtures")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with("elevator_") && name.ends_with(".mp4")
+        })
+        .collect();
+    clips.sort();
+    clips
+}
+
+/// Returns the alarms that `plumb replay` prints of a clip, as text.
+fn replayed(clip: &Path) -> Vec<String> {
+    let mut command = plumb();
+    command.args(["replay", "--kind", "elevator", "--json", "--scene"]);
+    command.arg(clip.with_extension("scene.toml")).arg(clip);
+    let output = command.output().expect("plumb runs");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    let alarms = text
+        .lines()
+        .filter(|line| line.contains("\"record\":\"alarm\""));
+    alarms.map(str::to_owned).collect()
+}
+
+#[test]
+fn each_ride_of_the_clips_is_one_alarm_in_time_and_nothing_else_is() {
+    let clips = elevator_clips();
+    assert!(clips.len() >= 3, "{clips:?}");
+    for clip in clips {
+        let expected = std::fs::read_to_string(clip.with_extension("toml")).expect("expectations");
+        let expected: Expected = toml::from_str(&expected).expect("expectations");
+        let alarms = replayed(&clip);
+        let name = clip.display();
+        assert_eq!(alarms.len(), expected.alarm.len(), "{name}: {alarms:?}");
+        for (line, ride) in alarms.iter().zip(&expected.alarm) {
+            let alarm: Value = serde_json::from_str(line).expect("a line of JSON");
+            let seconds = |key: &str| alarm[key].as_f64().expect("seconds");
+            assert_eq!(alarm["kind"], "ebike_in_elevator");
+            let raised_s = seconds("raised_at_s");
+            let in_time = ride.half_inside_at_s - 0.5..=ride.half_inside_at_s + 2.0;
+            assert!(in_time.contains(&raised_s), "{name}: raised at {raised_s}");
+            assert!(
+                seconds("started_at_s") >= ride.at_door_s - 0.5,
+                "{name}: {line}"
+            );
+            if let Some(left_at_s) = ride.left_at_s {
+                let ended_s = seconds("ended_at_s");
+                assert!(
+                    (left_at_s - 3.0..=left_at_s + 0.5).contains(&ended_s),
+                    "{name}: ended at {ended_s}"
+                );
+            }
+            assert!((0.0..=1.0).contains(&seconds("score")));
+        }
+    }
+}
+
+#[test]
+fn a_replay_prints_the_same_alarms_again() {
+    let clips = elevator_clips();
+    let ride = clips
+        .iter()
+        .find(|clip| clip.ends_with("elevator_ebike_ride.mp4"));
+    let ride = ride.expect("the clip of a ride");
+    assert_eq!(replayed(ride), replayed(ride));
+}
