@@ -14,7 +14,7 @@ use super::error::ApiError;
 use super::problem::Problem;
 use super::query::NoQuery;
 use super::{Api, Service};
-use crate::store::StoreError;
+use crate::store::{Durability, StoreError};
 
 /// That the service lives, or is ready.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -110,6 +110,9 @@ impl Writable {
 
     /// Returns why the store takes no writes; none when it does.
     async fn problem(&self, api: &Api) -> Option<&'static str> {
+        if api.store.durability() == Durability::Volatile {
+            return Some("the data directory took nothing at the start: alarms are in memory only");
+        }
         // Held over the try: those who ask meanwhile get its answer.
         let mut last = self.last.lock().await;
         let now = api.clock.monotonic();

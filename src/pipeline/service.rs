@@ -108,7 +108,7 @@ impl Service {
             public_url: config.http.links_from(address),
             clock: Arc::clone(&clock),
         };
-        let store = Store::open(&config.data_dir, delivering.routes(), Arc::clone(&clock)).await?;
+        let store = open_store(&config, &delivering).await?;
         let recovered = store.recover().await?;
         if recovered != crate::store::Recovered::default() {
             warn!(
@@ -289,6 +289,22 @@ impl Shared {
             reports: self.reports.clone(),
             observer: Arc::clone(&self.observer),
         }
+    }
+}
+
+/// Opens the store. Cameras must be watched also when the disk takes nothing: then alarms are
+/// delivered from memory, and say that they are not stored and have no evidence.
+async fn open_store(config: &Config, delivering: &Delivering) -> Result<Store, StoreError> {
+    let clock = || Arc::clone(&delivering.clock);
+    match Store::open(&config.data_dir, delivering.routes(), clock()).await {
+        Err(error) if error.is_disk() => {
+            error!(
+                error = &error as &dyn std::error::Error,
+                "alarms are delivered from memory and lost with the process: mend the data directory and start again"
+            );
+            Store::open_volatile(delivering.routes(), clock()).await
+        }
+        opened => opened,
     }
 }
 

@@ -83,6 +83,23 @@ fn alarm_arrives_though_its_evidence_cannot_be_kept() {
 }
 
 #[test]
+fn alarm_arrives_though_the_data_directory_takes_nothing() {
+    let receiver = Receiver::start(0);
+    let home = Home::new(&[file_camera("mirror", "facade_mirror")], &[receiver.port]);
+    let config = fs::read_to_string(home.path("plumb.toml")).expect("it was written");
+    // A folder in which not even root can write.
+    let config = config.replace("data_dir = \"data\"", "data_dir = \"/proc/plumb\"");
+    fs::write(home.path("plumb.toml"), config).expect("writable");
+    let service = home.run();
+    let raised = receiver.wait_for("alarm.raised", |alarm| alarm["kind"] == "falling_object");
+    assert_eq!(raised["stored"], false, "{raised}");
+    assert_eq!(raised["evidence"], "missing", "{raised}");
+    let ready = service.get("/readyz");
+    assert!(ready.to_string().contains("in memory only"), "{ready}");
+    assert_eq!(service.stop(), Some(0));
+}
+
+#[test]
 fn evidence_is_served_and_verifies_offline() {
     let receiver = Receiver::start(0);
     let home = Home::new(&[file_camera("mirror", "facade_mirror")], &[receiver.port]);
