@@ -19,7 +19,6 @@ pub(super) struct Fixture {
 pub(super) struct Truth {
     pub kind: Kind,
     pub description: String,
-    #[serde(alias = "seconds")]
     pub duration_s: f64,
     #[serde(default)]
     pub alarm: Vec<Expected>,
