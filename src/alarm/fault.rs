@@ -370,9 +370,8 @@ mod tests {
     fn feed(rules: &mut FaultRules, from: f64, to: f64, figures: &Figures) -> Vec<(f64, Turn)> {
         let mut found = Vec::new();
         let mut turns = Vec::new();
-        let steps = ((to - from) * 10.0).round() as u32;
-        for step in 0..steps {
-            let now = from + f64::from(step) / 10.0;
+        let times = (0_u32..).map(|step| from + f64::from(step) / 10.0);
+        for now in times.take_while(|now| *now < to - 0.05) {
             rules.judge(at(now), figures, &mut turns);
             found.extend(turns.drain(..).map(|turn| (now, turn)));
         }

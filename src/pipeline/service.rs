@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -41,11 +40,8 @@ pub enum ServiceError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Models(#[from] SessionError),
-    #[error("http.listen {address} cannot be used; is the port taken by another program?")]
-    Listen {
-        address: SocketAddr,
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] http::ListenError),
     #[error(transparent)]
     Metrics(#[from] RecorderTaken),
     #[error("cannot make the webhook client")]
@@ -93,14 +89,8 @@ impl Service {
         observer: Observer,
     ) -> Result<Self, ServiceError> {
         let detectors = Detectors::load(config.runtime.as_deref(), config.models_dir.as_deref())?;
-        let listen = |source| ServiceError::Listen {
-            address: config.http.listen,
-            source,
-        };
-        let listener = TcpListener::bind(config.http.listen)
-            .await
-            .map_err(listen)?;
-        let address = listener.local_addr().map_err(listen)?;
+        let listener = http::bind(config.http.listen).await?;
+        let address = listener.local_addr().unwrap_or(config.http.listen);
 
         let delivering = Delivering {
             endpoints: config.endpoints.clone().into(),
@@ -126,6 +116,8 @@ impl Service {
             alarms: alarms.clone(),
             evidence_root: evidence_root.clone(),
         };
+        let threads = Threads::default();
+        let alive = threads.enter("the recorder");
         let mut service = Self {
             address,
             board: Board::default(),
@@ -134,7 +126,10 @@ impl Service {
             stop_http: stop_http.clone(),
             sources: Vec::new(),
             threads: Vec::new(),
-            recorder: tokio::spawn(recorder.run(reported)),
+            recorder: tokio::spawn(async move {
+                let _alive = alive;
+                recorder.run(reported).await;
+            }),
             alarms,
             outbox,
             http: tokio::spawn(async {}),
@@ -146,7 +141,7 @@ impl Service {
             reports,
             board: service.board.clone(),
             latest: Latest::default(),
-            threads: Threads::default(),
+            threads,
         };
         let api = shared.api(&config, store, evidence_root)?;
         service.http = tokio::spawn(async move {

@@ -465,11 +465,13 @@ fn starts(events: &[SourceEvent]) -> usize {
 }
 
 fn packets(events: &[SourceEvent]) -> Vec<&Packet> {
-    let packet = |event| match event {
-        &SourceEvent::Packet(ref packet) => Some(packet),
-        _ => None,
-    };
-    events.iter().filter_map(packet).collect()
+    let mut packets = Vec::new();
+    for event in events {
+        if let SourceEvent::Packet(packet) = event {
+            packets.push(packet);
+        }
+    }
+    packets
 }
 
 #[tokio::test]

@@ -5,6 +5,10 @@ use super::*;
 const NO_ALARM: &str = "019a0b1c-7d2e-7f00-8a00-0123456789ab";
 const NO_DELIVERY: &str = "msg_00000000000000000000000000000000";
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "one table of all refusals is read as a whole"
+)]
 #[tokio::test]
 async fn every_refusal_names_its_kind_and_the_way_out() {
     let service = Service::start().await;

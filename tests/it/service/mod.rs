@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{self, Receiver as Lines};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use plumb::clock::{Clock, SystemClock};
 
 use serde_json::Value;
 
@@ -64,11 +66,11 @@ impl Running {
 
     /// Returns the first line that `wanted` makes something of.
     fn wait_for<T>(&self, what: &str, mut wanted: impl FnMut(&str) -> Option<T>) -> T {
-        let give_up = Instant::now() + DEADLINE;
+        let clock = SystemClock::new();
         let mut seen = Vec::new();
         while let Ok(line) = self
             .lines
-            .recv_timeout(give_up.saturating_duration_since(Instant::now()))
+            .recv_timeout(DEADLINE.saturating_sub(clock.monotonic()))
         {
             if let Some(found) = wanted(&line) {
                 return found;
@@ -203,13 +205,16 @@ impl Service {
 
     /// Polls `path` until `wanted` makes something of it.
     fn wait_until<T>(&self, path: &str, mut wanted: impl FnMut(&Value) -> Option<T>) -> T {
-        let give_up = Instant::now() + DEADLINE;
+        let clock = SystemClock::new();
         loop {
             let answer = self.get(path);
             if let Some(found) = wanted(&answer) {
                 return found;
             }
-            assert!(Instant::now() < give_up, "{path} never showed it: {answer}");
+            assert!(
+                clock.monotonic() < DEADLINE,
+                "{path} never showed it: {answer}"
+            );
             thread::yield_now();
         }
     }
