@@ -133,10 +133,8 @@ impl Store {
         Ok(())
     }
 
-    /// Brings the endpoints of the configuration into the table, and cancels what waits for others.
+    /// Brings the endpoints of the configuration into the table.
     pub(super) async fn sync_endpoints(&self) -> Result<(), Fault> {
-        let now_ms = self.now_ms();
-        let service = Actor::service();
         let mut tx = self.begin().await?;
         for route in &self.0.routes {
             sqlx::query(
@@ -149,24 +147,35 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         }
-        let waiting: Vec<String> = sqlx::query_scalar(
-            "SELECT DISTINCT endpoint FROM delivery WHERE state IN ('pending', 'sending')",
-        )
-        .fetch_all(&mut *tx)
-        .await?;
-        for endpoint in waiting {
-            let id = EndpointId::parse(&endpoint)
-                .map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-            if !self.0.routes.iter().any(|route| route.endpoint == id) {
-                let reason = "the endpoint was taken out of the configuration";
-                cancel(&mut tx, &id, reason, now_ms).await?;
-                let deed = deed(&service, "endpoint.removed", &id, Some(reason));
-                audit::append(&mut tx, deed, now_ms).await?;
-            }
-        }
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// Cancels what waits for endpoints that are not among `routes`, and returns how many deliveries.
+pub(super) async fn cancel_removed(
+    tx: &mut Tx,
+    routes: &[Route],
+    now_ms: i64,
+) -> Result<u64, sqlx::Error> {
+    let waiting: Vec<String> = sqlx::query_scalar(
+        "SELECT DISTINCT endpoint FROM delivery WHERE state IN ('pending', 'sending')",
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let mut cancelled = 0;
+    for endpoint in waiting {
+        let id =
+            EndpointId::parse(&endpoint).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        if routes.iter().all(|route| route.endpoint != id) {
+            let reason = "the endpoint was taken out of the configuration";
+            cancelled += cancel(tx, &id, reason, now_ms).await?;
+            let service = Actor::service();
+            let deed = deed(&service, "endpoint.removed", &id, Some(reason));
+            audit::append(tx, deed, now_ms).await?;
+        }
+    }
+    Ok(cancelled)
 }
 
 async fn cancel(
@@ -174,8 +183,8 @@ async fn cancel(
     id: &EndpointId,
     reason: &str,
     now_ms: i64,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
+) -> Result<u64, sqlx::Error> {
+    let cancelled = sqlx::query(
         "UPDATE delivery SET state = 'cancelled', settled_at_ms = ?, last_error = ? \
          WHERE endpoint = ? AND state IN ('pending', 'sending')",
     )
@@ -184,7 +193,7 @@ async fn cancel(
     .bind(id.as_str())
     .execute(&mut **tx)
     .await?;
-    Ok(())
+    Ok(cancelled.rows_affected())
 }
 
 fn deed<'a>(who: &'a Actor, action: &'a str, id: &EndpointId, detail: Option<&str>) -> Deed<'a> {

@@ -6,6 +6,7 @@
 use super::alarm::{self, AlarmDetail, AlarmRecord, AlarmState, Disposition, EndReason};
 use super::audit::{self, Actor, AuditOutcome, Deed};
 use super::delivery;
+use super::endpoint;
 use super::error::Fault;
 use super::event::{self, EventKind};
 use super::evidence::{self, EvidenceReport, EvidenceState};
@@ -49,6 +50,8 @@ pub struct Recovered {
     pub evidence_missing: usize,
     /// Deliveries of which nobody knows whether they arrived; they are sent again.
     pub deliveries_reopened: u64,
+    /// Deliveries to endpoints that are not in the configuration any more.
+    pub deliveries_cancelled: u64,
 }
 
 const EVIDENCE_LOST: &str = "the service stopped before the evidence was complete";
@@ -93,8 +96,9 @@ impl Store {
     }
 
     /// Puts right what a killed process left: alarms that lasted are ended, evidence that was
-    /// being gathered is missing, deliveries that were being sent are sent again. Call it once,
-    /// before anything is raised or sent.
+    /// being gathered is missing, deliveries that were being sent are sent again, and those to
+    /// endpoints that left the configuration are cancelled. Call it once, before anything is
+    /// raised or sent.
     pub async fn recover(&self) -> Result<Recovered, StoreError> {
         self.named(self.recover_rows().await)
     }
@@ -322,12 +326,14 @@ impl Store {
             .await?;
         }
         let reopened = delivery::reopen(&mut tx).await?;
+        let cancelled = endpoint::cancel_removed(&mut tx, &self.0.routes, now_ms).await?;
         tx.commit().await?;
         self.event_was_committed(newest);
         Ok(Recovered {
             alarms_ended: lasting.len(),
             evidence_missing: pending.len(),
             deliveries_reopened: reopened,
+            deliveries_cancelled: cancelled,
         })
     }
 

@@ -41,7 +41,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
 
 impl Store {
     /// Opens the store in `data_dir`, making both where there are none. `routes` are the endpoints
-    /// of the configuration: deliveries to others are cancelled.
+    /// of the configuration.
     ///
     /// Fails when another Plumb has it open, when the folder or the file cannot be written, or
     /// when the file is damaged or from a newer version; the error says which and what to do.
