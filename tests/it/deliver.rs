@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 use wiremock::matchers::{body_string_contains, method, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
-use crate::store::{clock, end_of, fall, full_store};
+use crate::store::{clock, end_of, fall, full_store, large};
 
 const KEY: &[u8; 24] = b"a key of 24 secret bytes";
 
@@ -628,7 +628,7 @@ async fn alarms_go_out_on_a_full_disk() {
     let delivering = delivering(vec![desk], Arc::clone(&clock) as _);
     let store = full_store(delivering.routes(), &clock).await;
     let alarms = Alarms::new(store.clone(), delivering);
-    let mut new = fall("car-1", clock.now());
+    let mut new = large(fall("car-1", clock.now()));
     new.alarm.kind = AlarmKind::EbikeInElevator;
     assert_eq!(alarms.raise(&new).await.unwrap(), Kept::InMemory);
     let missing = EvidenceReport {

@@ -598,20 +598,24 @@ async fn a_new_event_wakes_those_who_wait_for_it() {
     );
 }
 
-/// Returns a store with no room for another alarm: SQLite says the same of it as on a full disk.
+/// Returns a store with no room for another [`large`] alarm: SQLite says the same of it as on a
+/// full disk.
 pub(crate) async fn full_store(routes: Vec<Route>, clock: &Arc<DrivenClock>) -> Store {
     let store = Store::open_volatile(routes, Arc::clone(clock) as _)
         .await
         .expect("a store");
-    // Large ones first, then small ones, until neither fits.
-    for points in [20_000, 1] {
-        let mut new = fall("filler", clock.now());
-        new.alarm.track = vec![new.alarm.track[0]; points];
-        while store.raise(&new).await.is_ok() {
-            new.id = AlarmId::new(clock.now());
-        }
-    }
+    while store
+        .raise(&large(fall("filler", clock.now())))
+        .await
+        .is_ok()
+    {}
     store
+}
+
+/// Returns the alarm with a track of about 2 MB.
+pub(crate) fn large(mut new: NewAlarm) -> NewAlarm {
+    new.alarm.track = vec![new.alarm.track[0]; 20_000];
+    new
 }
 
 #[tokio::test]
@@ -619,7 +623,7 @@ async fn a_full_disk_is_told_from_a_wrong_request() {
     let clock = clock();
     let store = full_store(Vec::new(), &clock).await;
     let newest = *store.newest_seq().borrow();
-    let new = fall("a", clock.now());
+    let new = large(fall("a", clock.now()));
     let error = store.raise(&new).await.expect_err("no room");
     assert!(matches!(error, StoreError::Full { .. }), "{error:?}");
     assert!(error.is_disk());
