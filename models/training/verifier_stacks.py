@@ -108,6 +108,32 @@ def truth_tracks(truth, rng, times):
             yield ambient or "light_reflection", p
 
 
+def strung_tracks(truth, rng, times, planes, count):
+    """Yields (class, points) that a tracker could string together out of rain or snow: near a way that a fall could take,
+    the strongest change of each frame, whichever drop it is."""
+    w, h = truth["width_px"], truth["height_px"]
+    for _ in range(count):
+        t0 = rng.uniform(.4, times[-1] - .5)
+        at = np.nonzero((times >= t0) & (times <= t0 + rng.uniform(.5, 1.2)))[0]
+        x, y = rng.uniform(.08, .92) * w, rng.uniform(.05, .6) * h
+        vx, vy, ay = rng.normal() * 40, rng.uniform(0, .4) * h, rng.uniform(.1, 1.0) * h
+        points = []
+        for i in at:
+            s = times[i] - t0
+            cx, cy = int(x + vx * s), int(y + vy * s + ay * s * s / 2)
+            if not (14 <= cx < w - 14 and 14 <= cy < h - 14):
+                break
+            change = np.abs(planes[i, cy - 12:cy + 12, cx - 12:cx + 12].astype(np.int16) - planes[i - 1, cy - 12:cy + 12, cx - 12:cx + 12])
+            best = int(change.argmax())
+            if change.flat[best] >= 8:
+                points.append((times[i], cx - 12 + best % 24, cy - 12 + best // 24))
+        if len(points) < 6:
+            continue
+        cls = label(truth, [{"at_s": t, "x_px": px, "y_px": py} for t, px, py in points])
+        if cls in ("rain_snow", "foliage_laundry"):
+            yield cls, np.array(points, float)
+
+
 def label(truth, points):
     """Returns the class of a real track: what its points lie on most often, or None when that is unsure."""
     votes = {}
@@ -146,6 +172,7 @@ def main(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--dumps", type=Path, help="folder with one dump folder per clip, named as the clip")
+    parser.add_argument("--strung", type=int, default=0, help="tracks to string together out of the rain or snow of a clip")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(argv)
     stacks, classes, seeds, sources = [], [], [], []
@@ -159,6 +186,9 @@ def main(argv):
         planes = luma(clip, truth["width_px"], truth["height_px"])
         found = [(c, cut(planes, times, p), 0) for c, p in truth_tracks(truth, rng, times)]
         found = [v for v in found if shows(v[1])]
+        if args.strung and truth.get("ambient"):
+            more = strung_tracks(truth, np.random.default_rng([seed, 9]), times, planes, args.strung)
+            found += [(c, cut(planes, times, p), 0) for c, p in more]
         if args.dumps and (args.dumps / name / "tracks.jsonl").exists():
             found += [(c, s, 1) for c, s in from_dump(args.dumps / name, truth)]
         for c, s, source in found:
