@@ -32,6 +32,9 @@ const ALARM_FRAMES_MAX: usize = 16;
 /// Time between the frames an alarm carries after it was raised.
 const ALARM_FRAMES_STEP: Duration = Duration::from_millis(70);
 
+/// Time before the apex in which a thing counts as falling already: the hand that lets it go moves.
+const RELEASE: Duration = Duration::from_millis(120);
+
 /// How often a track the verifier turned down may come back, and after how many more sightings.
 const SECOND_LOOKS: u32 = 4;
 const SECOND_LOOK_AFTER: usize = 4;
@@ -206,6 +209,13 @@ impl Stage {
             let Some(verdict) = self.judge.judge(track) else {
                 continue;
             };
+            tracing::trace!(
+                track = track.id.0,
+                sightings = track.sightings.len(),
+                surprise = track.surprise,
+                ?verdict,
+                "judged"
+            );
             if let Some(file) = file.as_deref_mut()
                 && !dossier.written
                 && (verdict.is_fall() || track.sightings.len() >= 12)
@@ -364,6 +374,8 @@ fn look_back(track: &Track, verdict: &Verdict, kept: &Kept) -> Vec<TrackPoint> {
     let mut missed = 0;
     let mut last = first.area;
     let mut last_at = first.at;
+    let apex = verdict.apex();
+    let apex_px = verdict.place(apex).y;
     for frame in kept.frames.iter().rev().filter(|f| f.at < first.at) {
         if missed >= 3 {
             break;
@@ -381,8 +393,11 @@ fn look_back(track: &Track, verdict: &Verdict, kept: &Kept) -> Vec<TrackPoint> {
             size_px,
             contrast,
         };
+        // Before its apex it either rose to it or was held there; what is held does not fall yet.
+        let held = |y_px: f64| frame.at < apex - RELEASE && y_px < apex_px + 4.0;
         match recall(frame, empty, &wanted) {
-            Some(seen) if seen.area.y_px <= last.y_px + drift => {
+            Some(seen) if held(seen.area.y_px) => break,
+            Some(seen) => {
                 last = seen.area;
                 last_at = frame.at;
                 missed = 0;

@@ -31,6 +31,10 @@ const SEEN_CHANCE: f64 = 0.75;
 /// Squared distance from the prediction, in standard deviations, up to which a candidate may be it.
 const GATE: f64 = 16.0;
 
+/// Pixels that a falling thing may seem to come up, besides half its height: its centre jumps when a
+/// part of it is hidden or something beside it moves.
+const RISE_PX: f64 = 6.0;
+
 /// Tracks begun at each candidate at most.
 const SEEDS_EACH: usize = 3;
 
@@ -55,11 +59,15 @@ pub struct Track {
     pub sightings: Vec<Sighting>,
     /// How much likelier it is a thing than chance, nats.
     pub surprise: f64,
+    /// It has come up again by more than its own uncertainty: it flies or swings. It is followed on,
+    /// so that what it does next is not taken for something new.
+    pub has_risen: bool,
     /// An event hangs on this track: it is not given up for a likelier twin without handing on its id.
     pub pinned: bool,
     x: Axis,
     y: Axis,
     moved_to: StreamTime,
+    lowest_px: f64,
     last_candidate: Option<usize>,
 }
 
@@ -328,10 +336,12 @@ impl Track {
             id,
             sightings,
             surprise: 0.0,
+            has_risen: false,
             pinned: false,
             x: Axis::across(motion, x),
             y: Axis::down(motion, y),
             moved_to: at,
+            lowest_px: candidate.area.y_px,
             last_candidate: None,
         }
     }
@@ -352,6 +362,9 @@ impl Track {
         self.y.update(y);
         self.surprise += gain;
         self.last_candidate = Some(index);
+        self.lowest_px = self.lowest_px.max(candidate.area.y_px);
+        let slack_px = RISE_PX + 0.5 * candidate.area.height_px;
+        self.has_risen |= candidate.area.y_px < self.lowest_px - slack_px;
         if self.sightings.len() >= SIGHTINGS_MAX {
             self.sightings.remove(0);
         }

@@ -82,6 +82,12 @@ pub(crate) struct Fall {
 }
 
 impl Fall {
+    /// Returns when its speed was nought, seconds after the reference time: before it when it falls
+    /// already.
+    pub(crate) fn apex_s(&self) -> f64 {
+        -self.speed_m_s / GRAVITY
+    }
+
     /// Returns pixels a metre at the reference time.
     pub(crate) fn px_per_m(&self) -> f64 {
         self.ln_scale.exp()
@@ -200,7 +206,7 @@ pub(crate) fn fit_fall(samples: &[Sample], beliefs: &Beliefs) -> Fitted<Fall> {
         let predict = |p: &[f64; 4], t_s: f64| from.with(*p).y_px(t_s);
         let (parameters, misfit, strain) = fit(from.parameters(), &priors, samples, predict);
         // Every step away from falling freely costs a little: most things are dense.
-        let drag = (-terminal_m_s / 20.0).exp() * 2.0;
+        let drag = (-terminal_m_s / 12.0).exp() * 12.0;
         let fitted = Fitted {
             model: from.with(parameters),
             misfit,
@@ -291,7 +297,7 @@ fn fit(
     let mut parameters = start;
     let mut now = costs(&parameters);
     let mut damping = 1e-3;
-    for _ in 0..25 {
+    for _ in 0..15 {
         let (matrix, right) = normal_equations(&parameters, priors, samples, &predict);
         let Some(step) = solve(matrix, right, damping) else {
             damping *= 10.0;

@@ -29,6 +29,22 @@ const EVIDENCE_MIN: f64 = 16.0;
 /// Largest thing that falls, metres: a door, a mattress.
 const SIZE_MAX_M: f64 = 2.5;
 
+/// Steepest lean of a vertical on a picture, pixels a pixel: at the edge of a wide view.
+const LEAN_MAX: f64 = 0.4;
+
+/// How far from where it began to fall a thing may have been seen before, metres: an arm, a window.
+const WAITING_REACH_M: f64 = 2.0;
+
+/// Samples a fit takes at most; longer tracks are thinned out evenly.
+const SAMPLES_MAX: usize = 40;
+
+/// How much longer than falling freely a fall may take: 2 is a shirt of 6 m/s after 25 m.
+const SLOWER_MAX: f64 = 2.0;
+
+/// Speed that a thing has at least after two storeys, m/s: half that of falling freely. Bags and
+/// paper that drift at 1 to 4 m/s are slower.
+const END_SPEED_MIN_M_S: f64 = 5.0;
+
 /// Fastest throw sideways, m/s.
 const ASIDE_MAX_M_S: f64 = 12.0;
 
@@ -77,6 +93,12 @@ impl Verdict {
         self.against.is_none()
     }
 
+    /// Returns when it began to fall: when its speed downwards was nought.
+    pub(crate) fn apex(&self) -> StreamTime {
+        let apex_s = self.reference.as_secs_f64() + self.fall.apex_s();
+        StreamTime::from_secs_f64(apex_s)
+    }
+
     /// Returns where the object is, or was, at `at`.
     pub(crate) fn place(&self, at: StreamTime) -> Point {
         let t_s = at.secs_since(self.reference);
@@ -113,9 +135,10 @@ impl Judge {
         self.map.as_ref()
     }
 
-    /// Returns whether the track is worth judging: surprising and long enough.
+    /// Returns whether the track is worth judging: surprising, long enough, and never
+    /// coming up again.
     pub(crate) fn may_fall(track: &Track) -> bool {
-        track.surprise >= SURPRISE_MIN && track.sightings.len() >= SIGHTINGS_MIN
+        !track.has_risen && track.surprise >= SURPRISE_MIN && track.sightings.len() >= SIGHTINGS_MIN
     }
 
     /// Returns the verdict on the track: on the longest part of it, up to now, that is a fall, or on
@@ -135,10 +158,13 @@ impl Judge {
             let Some(verdict) = self.judge_part(sightings, first) else {
                 continue;
             };
-            if verdict.is_fall() {
+            if verdict.is_fall() && waits_at(&sightings[..first], &verdict) {
                 return Some(verdict);
             }
-            whole.get_or_insert(verdict);
+            whole.get_or_insert(Verdict {
+                against: verdict.against.or(Some("came flying")),
+                ..verdict
+            });
         }
         whole
     }
@@ -153,8 +179,10 @@ impl Judge {
         if came_px < height_px * 0.6 * 6.0 / 150.0 || lasted_s < 0.2 {
             return None;
         }
+        let every = sightings.len().div_ceil(SAMPLES_MAX);
         let samples: Vec<Sample> = sightings
             .iter()
+            .step_by(every)
             .map(|s| Sample {
                 t_s: s.at.secs_since(start.at),
                 px: s.area.y_px,
@@ -225,6 +253,7 @@ impl Judge {
             (verdict.evidence >= EVIDENCE_MIN, "no acceleration"),
             (verdict.misfit <= 3.0, "not ballistic"),
             (verdict.misfit_across <= 3.0, "winding"),
+            (is_fast_enough(verdict, lasted_s), "too slow"),
             (strain <= 12.0, "not gravity"),
             (size_m <= SIZE_MAX_M, "too big"),
             (
@@ -245,7 +274,26 @@ impl Judge {
     }
 }
 
-/// Returns the middle one of the sightings' larger sides.
+/// Returns whether it came down in a time that a thing of some weight takes: at most twice that of
+/// falling freely from rest, the time of a throw upwards not counted.
+fn is_fast_enough(verdict: &Verdict, lasted_s: f64) -> bool {
+    let rising_s = 2.0 * (-verdict.fall.speed_m_s).max(0.0) / fall::GRAVITY;
+    let free_s = (2.0 * verdict.seen_m.max(0.0) / fall::GRAVITY).sqrt();
+    let end_m_s = (verdict.fall.fallen_m(lasted_s) - verdict.fall.fallen_m(lasted_s - 0.1)) / 0.1;
+    lasted_s - rising_s <= SLOWER_MAX * free_s + 0.1 && end_m_s >= END_SPEED_MIN_M_S
+}
+
+/// Returns whether everything seen before the fall was near where it began: what is dropped may have
+/// been held out of the window, but it did not come from elsewhere.
+fn waits_at(before: &[Sighting], verdict: &Verdict) -> bool {
+    let start = verdict.place(verdict.reference);
+    let reach_px = 6.0 + WAITING_REACH_M * verdict.fall.px_per_m();
+    before
+        .iter()
+        .all(|sighting| sighting.area.centre().distance(start) <= reach_px)
+}
+
+/// Returns the middle one of the sightings' smaller sides.
 fn typical_size_px(sightings: &[Sighting]) -> f64 {
     let mut sides: Vec<f64> = sightings
         .iter()
@@ -255,43 +303,33 @@ fn typical_size_px(sightings: &[Sighting]) -> f64 {
     sides[sides.len() / 2]
 }
 
-/// Fits the way across, robustly in two rounds. Returns it with the mean squared deviation.
+/// Fits the way across, robustly. Returns it with the mean squared deviation.
 fn fit_across(sightings: &[Sighting], reference: StreamTime) -> (Across, f64) {
     let y0_px = sightings[0].area.y_px;
-    let rows: Vec<([f64; 3], f64, f64)> = sightings
+    let rows: Vec<Row> = sightings
         .iter()
-        .map(|s| {
-            let t_s = s.at.secs_since(reference);
-            let sigma = 0.7 + 0.1 * s.area.width_px;
-            ([1.0, t_s, s.area.y_px - y0_px], s.area.x_px, sigma)
+        .map(|s| Row {
+            t_s: s.at.secs_since(reference),
+            y_px: s.area.y_px - y0_px,
+            x_px: s.area.x_px,
+            sigma_px: 0.7 + 0.1 * s.area.width_px,
         })
         .collect();
     let mut solved = [sightings[0].area.x_px, 0.0, 0.0];
     for round in 0..3 {
-        let mut matrix = [[0.0; 4]; 3];
-        for (row, x, sigma) in &rows {
-            let away = (x - dot(row, &solved)) / sigma;
-            let weight = if round == 0 {
-                1.0
-            } else {
-                (1.0 + away * away / 9.0).powi(-2)
-            } / (sigma * sigma);
-            for i in 0..3 {
-                for j in 0..3 {
-                    matrix[i][j] += weight * row[i] * row[j];
-                }
-                matrix[i][3] += weight * row[i] * x;
-            }
+        solved = solve_across(&rows, &solved, round, None);
+    }
+    if solved[2].abs() > LEAN_MAX {
+        // No camera's verticals lean like that: time must explain it, or nothing does.
+        let lean = solved[2].clamp(-LEAN_MAX, LEAN_MAX);
+        for round in 0..3 {
+            solved = solve_across(&rows, &solved, round, Some(lean));
         }
-        // A slight preference for straight down settles what time and y say alike.
-        matrix[1][1] += 1e-3;
-        matrix[2][2] += 4.0;
-        solved = solve(matrix);
     }
     let sum: f64 = rows
         .iter()
-        .map(|(row, x, sigma)| {
-            let squared = ((x - dot(row, &solved)) / sigma).powi(2);
+        .map(|row| {
+            let squared = row.deviation(&solved).powi(2);
             squared / (1.0 + squared / 12.0)
         })
         .sum();
@@ -304,8 +342,45 @@ fn fit_across(sightings: &[Sighting], reference: StreamTime) -> (Across, f64) {
     (across, sum / rows.len() as f64)
 }
 
-fn dot(a: &[f64; 3], b: &[f64; 3]) -> f64 {
-    a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+struct Row {
+    t_s: f64,
+    y_px: f64,
+    x_px: f64,
+    sigma_px: f64,
+}
+
+impl Row {
+    fn deviation(&self, solved: &[f64; 3]) -> f64 {
+        (self.x_px - solved[0] - solved[1] * self.t_s - solved[2] * self.y_px) / self.sigma_px
+    }
+}
+
+/// Solves x = a + b t + c y by weighted least squares, the first round without weights; with the
+/// given `lean` for c where there is one.
+fn solve_across(rows: &[Row], before: &[f64; 3], round: u32, lean: Option<f64>) -> [f64; 3] {
+    let mut matrix = [[0.0; 4]; 3];
+    for row in rows {
+        let robust = if round == 0 {
+            1.0
+        } else {
+            (1.0 + row.deviation(before).powi(2) / 9.0).powi(-2)
+        };
+        let weight = robust / row.sigma_px.powi(2);
+        let terms = [1.0, row.t_s, row.y_px];
+        for i in 0..3 {
+            for j in 0..3 {
+                matrix[i][j] += weight * terms[i] * terms[j];
+            }
+            matrix[i][3] += weight * terms[i] * row.x_px;
+        }
+    }
+    // A slight preference for straight down settles what time and y say alike.
+    matrix[1][1] += 1e-3;
+    matrix[2][2] += 1.0;
+    if let Some(lean) = lean {
+        matrix[2] = [0.0, 0.0, 1.0, lean];
+    }
+    solve(matrix)
 }
 
 fn solve(mut m: [[f64; 4]; 3]) -> [f64; 3] {

@@ -27,6 +27,10 @@ const EVENTS_MAX: usize = 32;
 /// How much heavier a companion must be to take an event over from a track.
 const HEAVIER: f64 = 1.5;
 
+/// How much of the telling track's mass a companion above it must have to be the thing itself: a
+/// mirror image stands behind the glass, further away, and so lower for a camera that looks up.
+const LIGHTER: f64 = 0.6;
+
 /// One event and the track that tells it.
 #[derive(Debug)]
 struct Event {
@@ -91,7 +95,8 @@ impl Falling {
         event.last_at = event.last_at.max(track.last().at);
         let live = event.alarm.ended_at.is_none();
         let together = began <= event.alarm.raised_at;
-        if live && together && mass > HEAVIER * event.mass {
+        let higher = event.is_below(track) && mass > LIGHTER * event.mass;
+        if live && together && (mass > HEAVIER * event.mass || higher) {
             Joined::Better(event.key)
         } else {
             Joined::Member
@@ -201,6 +206,20 @@ pub(crate) enum Joined {
 }
 
 impl Event {
+    /// Returns whether the track's thing is above the event's at the track's newest sighting.
+    fn is_below(&self, track: &Track) -> bool {
+        let newest = track.last();
+        let same_time = self
+            .alarm
+            .track
+            .iter()
+            .min_by_key(|point| (point.at.as_micros() - newest.at.as_micros()).abs());
+        same_time.is_some_and(|point| {
+            let near = newest.at.secs_since(point.at).abs() < 0.1;
+            near && point.area.y_px > newest.area.y_px + newest.area.height_px
+        })
+    }
+
     /// Returns how far the track's way is from the event's, across the picture.
     fn distance_px(&self, track: &Track) -> f64 {
         let distance =
@@ -250,9 +269,10 @@ pub(crate) fn point(sighting: &Sighting) -> TrackPoint {
     }
 }
 
-/// Returns the middle one of the sightings' masses.
+/// Returns the middle one of the newest sightings' masses.
 pub(crate) fn typical_mass(sightings: &[Sighting]) -> f64 {
-    let mut masses: Vec<f32> = sightings.iter().map(|s| s.mass).collect();
+    let newest = sightings.len().saturating_sub(12);
+    let mut masses: Vec<f32> = sightings[newest..].iter().map(|s| s.mass).collect();
     masses.sort_by(f32::total_cmp);
     masses.get(masses.len() / 2).copied().map_or(0.0, f64::from)
 }

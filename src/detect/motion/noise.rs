@@ -10,12 +10,13 @@
 const MEMORY_S: f64 = 4.0;
 
 /// Mean deviations above the mean at which a block counts as moving. A Gaussian's mean deviation
-/// is 0.8 of its standard deviation: this is about 3.6 standard deviations of the maximum.
-const DEVIATIONS: f32 = 4.5;
+/// is 0.8 of its standard deviation: this is about 2.6 standard deviations of the maximum. Low on
+/// purpose: faint things fall too, and what is false here finds no track.
+const DEVIATIONS: f32 = 3.2;
 
-/// Grey levels added to it: below this, compression alone makes blocks flicker rarely but often
-/// enough (measured on quiet walls: 0.3 % of the blocks a picture at 3, 0.05 % at 4).
-const MARGIN: f32 = 4.0;
+/// Grey levels added to it: an encoder leaves blocks without any flicker for seconds, and then
+/// steps by one or two.
+const MARGIN: f32 = 2.5;
 
 /// One picture's blocks.
 #[derive(Clone, Copy, Debug, Default)]
