@@ -192,7 +192,9 @@ impl Stage {
         self.dossiers
             .retain(|dossier| tracks.iter().any(|track| track.id == dossier.id));
         for (index, track) in tracks.iter().enumerate() {
-            if !track.is_seen_now() || self.falling.knows(track.id) || !Judge::may_fall(track) {
+            let settled =
+                self.falling.knows(track.id) && self.falling.better_teller(track).is_none();
+            if !track.is_seen_now() || settled || !Judge::may_fall(track) {
                 continue;
             }
             let dossier = dossier(&mut self.dossiers, track.id);
@@ -251,7 +253,10 @@ impl Stage {
         for (index, verdict) in std::mem::take(&mut self.falls) {
             let track = &self.tracker.tracks()[index];
             let id = track.id;
-            let joined = self.falling.join(track, &verdict);
+            let joined = match self.falling.better_teller(track) {
+                Some(key) => Joined::Better(key),
+                None => self.falling.join(track, &verdict),
+            };
             if joined == Joined::Member {
                 self.tracker.pin(id);
                 continue;

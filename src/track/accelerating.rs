@@ -31,6 +31,9 @@ const SEEN_CHANCE: f64 = 0.75;
 /// Squared distance from the prediction, in standard deviations, up to which a candidate may be it.
 const GATE: f64 = 16.0;
 
+/// Sightings up to which a track may take two ways at once; a longer one knows where it goes.
+const BRANCH_SIGHTINGS_MAX: usize = 24;
+
 /// Pixels that a falling thing may seem to come up, besides half its height: its centre jumps when a
 /// part of it is hidden or something beside it moves.
 const RISE_PX: f64 = 6.0;
@@ -59,9 +62,9 @@ pub struct Track {
     pub sightings: Vec<Sighting>,
     /// How much likelier it is a thing than chance, nats.
     pub surprise: f64,
-    /// It has come up again by more than its own uncertainty: it flies or swings. It is followed on,
-    /// so that what it does next is not taken for something new.
-    pub has_risen: bool,
+    /// Index of the sighting since which it has not come up again by more than its own uncertainty:
+    /// a fall cannot have begun earlier. What came before tells whether it flew or was held.
+    pub sinks_from: usize,
     /// An event hangs on this track: it is not given up for a likelier twin without handing on its id.
     pub pinned: bool,
     x: Axis,
@@ -171,6 +174,7 @@ impl Tracker {
             let [best, second] = best_two(track, frame, &self.clutter);
             if let (Some(best), Some(second)) = (best, second)
                 && second.1 > best.1 - 2.0
+                && track.sightings.len() <= BRANCH_SIGHTINGS_MAX
                 && self.branches.len() < room
             {
                 self.branches.push((index, second.0, second.1));
@@ -336,7 +340,7 @@ impl Track {
             id,
             sightings,
             surprise: 0.0,
-            has_risen: false,
+            sinks_from: 0,
             pinned: false,
             x: Axis::across(motion, x),
             y: Axis::down(motion, y),
@@ -364,9 +368,13 @@ impl Track {
         self.last_candidate = Some(index);
         self.lowest_px = self.lowest_px.max(candidate.area.y_px);
         let slack_px = RISE_PX + 0.5 * candidate.area.height_px;
-        self.has_risen |= candidate.area.y_px < self.lowest_px - slack_px;
+        if candidate.area.y_px < self.lowest_px - slack_px {
+            self.sinks_from = self.sightings.len();
+            self.lowest_px = candidate.area.y_px;
+        }
         if self.sightings.len() >= SIGHTINGS_MAX {
             self.sightings.remove(0);
+            self.sinks_from = self.sinks_from.saturating_sub(1);
         }
         self.sightings.push(sighting(at, candidate));
     }

@@ -32,7 +32,16 @@ pub(crate) struct Beliefs {
     /// Perspective: c times the metres that would fill the picture at the starting scale.
     pub(crate) bend: Belief,
     pub(crate) height_px: f64,
+    /// Terminal speeds a thing may have, m/s. Scale and drag bend a track alike: with neither known
+    /// nearly every curve would be some fall.
+    pub(crate) terminals_m_s: &'static [f64],
 }
+
+/// Terminal speeds: none, a bottle, a bag with something in it, a shirt, a light bag.
+const TERMINALS_M_S: [f64; 5] = [f64::INFINITY, 25.0, 14.0, 9.0, 6.0];
+
+/// Those that hardly matter over two storeys.
+const DENSE_TERMINALS_M_S: [f64; 3] = [f64::INFINITY, 25.0, 14.0];
 
 impl Beliefs {
     /// Returns what is known without floor lines: 8 to 157 m fill the picture (two standard
@@ -48,6 +57,7 @@ impl Beliefs {
                 sigma: 0.35,
             },
             height_px,
+            terminals_m_s: &DENSE_TERMINALS_M_S,
         }
     }
 
@@ -64,6 +74,7 @@ impl Beliefs {
                 sigma: 0.1,
             },
             height_px,
+            terminals_m_s: &TERMINALS_M_S,
         }
     }
 }
@@ -172,9 +183,6 @@ impl<M> Fitted<M> {
     }
 }
 
-/// Terminal speeds tried, m/s: none, a bottle, a bag with something in it, a shirt, a light bag.
-const TERMINALS_M_S: [f64; 5] = [f64::INFINITY, 25.0, 14.0, 9.0, 6.0];
-
 /// Returns the fall that explains the samples best. They must be in order of time, at least three.
 pub(crate) fn fit_fall(samples: &[Sample], beliefs: &Beliefs) -> Fitted<Fall> {
     let first = samples.first().copied().unwrap_or(Sample {
@@ -201,7 +209,7 @@ pub(crate) fn fit_fall(samples: &[Sample], beliefs: &Beliefs) -> Fitted<Fall> {
     ];
     let mut best: Option<Fitted<Fall>> = None;
     let mut from = start;
-    for terminal_m_s in TERMINALS_M_S {
+    for &terminal_m_s in beliefs.terminals_m_s {
         from.terminal_m_s = terminal_m_s;
         let predict = |p: &[f64; 4], t_s: f64| from.with(*p).y_px(t_s);
         let (parameters, misfit, strain) = fit(from.parameters(), &priors, samples, predict);

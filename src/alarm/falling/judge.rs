@@ -26,6 +26,10 @@ const SIGHTINGS_MIN: usize = 6;
 /// How much better a fall must explain the track than steady motion, in squared deviations.
 const EVIDENCE_MIN: f64 = 16.0;
 
+/// Mean squared deviation that a fall may have: things that tumble in front of a facade stay under
+/// 0.7, one wrong sighting in ten adds 1.2 at most.
+const MISFIT_MAX: f64 = 1.6;
+
 /// Largest thing that falls, metres: a door, a mattress.
 const SIZE_MAX_M: f64 = 2.5;
 
@@ -135,10 +139,10 @@ impl Judge {
         self.map.as_ref()
     }
 
-    /// Returns whether the track is worth judging: surprising, long enough, and never
-    /// coming up again.
+    /// Returns whether the track is worth judging: surprising, and sinking for long
+    /// enough.
     pub(crate) fn may_fall(track: &Track) -> bool {
-        !track.has_risen && track.surprise >= SURPRISE_MIN && track.sightings.len() >= SIGHTINGS_MIN
+        track.surprise >= SURPRISE_MIN && track.sightings.len() >= SIGHTINGS_MIN + track.sinks_from
     }
 
     /// Returns the verdict on the track: on the longest part of it, up to now, that is a fall, or on
@@ -151,8 +155,11 @@ impl Judge {
         let count = sightings.len();
         let mut whole = None;
         // What came before the fall (a hand, a curtain) may have become part of the track.
-        for first in [0, count / 6, count / 3, count / 2] {
-            if count - first < SIGHTINGS_MIN || (first > 0 && first < 2) {
+        let base = track.sinks_from;
+        let sinking = count - base;
+        for skipped in [0, sinking / 6, sinking / 3, sinking / 2] {
+            let first = base + skipped;
+            if sinking - skipped < SIGHTINGS_MIN || skipped == 1 {
                 continue;
             }
             let Some(verdict) = self.judge_part(sightings, first) else {
@@ -251,8 +258,8 @@ impl Judge {
             (verdict.across.x_px(lasted_s, fall.y_px(lasted_s)) - verdict.across.x0_px).abs();
         let demands = [
             (verdict.evidence >= EVIDENCE_MIN, "no acceleration"),
-            (verdict.misfit <= 3.0, "not ballistic"),
-            (verdict.misfit_across <= 3.0, "winding"),
+            (verdict.misfit <= MISFIT_MAX, "not ballistic"),
+            (verdict.misfit_across <= MISFIT_MAX, "winding"),
             (is_fast_enough(verdict, lasted_s), "too slow"),
             (strain <= 12.0, "not gravity"),
             (size_m <= SIZE_MAX_M, "too big"),

@@ -18,6 +18,13 @@ use judge::Verdict;
 /// Time after an event within which something falling beside it belongs to it.
 const AFTERMATH: Duration = Duration::from_millis(2500);
 
+/// Time between the beginnings of a thing and of its mirror image on the picture: either may be
+/// hidden at first.
+const TOGETHER: Duration = Duration::from_millis(1000);
+
+/// Time an event stays open after any of its tracks was last seen.
+const LINGER: Duration = Duration::from_millis(1200);
+
 /// Share of the picture's width within which two falls at once are one event.
 const BESIDE: f64 = 0.3;
 
@@ -93,14 +100,24 @@ impl Falling {
         };
         event.members.push(track.id);
         event.last_at = event.last_at.max(track.last().at);
-        let live = event.alarm.ended_at.is_none();
-        let together = began <= event.alarm.raised_at;
-        let higher = event.is_below(track) && mass > LIGHTER * event.mass;
-        if live && together && (mass > HEAVIER * event.mass || higher) {
+        if event.should_pass_to(track, began, mass) {
             Joined::Better(event.key)
         } else {
             Joined::Member
         }
+    }
+
+    /// Returns the event that the track is a member of and should tell from now on, if there is one.
+    pub(crate) fn better_teller(&self, track: &Track) -> Option<AlarmKey> {
+        let event = self
+            .events
+            .iter()
+            .find(|event| event.main != track.id && event.members.contains(&track.id))?;
+        let began = track.sightings.first()?.at;
+        let mass = typical_mass(&track.sightings);
+        event
+            .should_pass_to(track, began, mass)
+            .then_some(event.key)
     }
 
     /// Raises an alarm.
@@ -136,6 +153,7 @@ impl Falling {
     /// Lets another track tell the event from now on.
     pub(crate) fn retell(&mut self, key: AlarmKey, raising: Raising<'_>) {
         if let Some(event) = self.events.iter_mut().find(|event| event.key == key) {
+            tracing::debug!(track = raising.track.id.0, "another track tells the event");
             event.main = raising.track.id;
             event.mass = typical_mass(&raising.track.sightings[raising.verdict.first..]);
             event.alarm.score = event.alarm.score.max(raising.score);
@@ -153,15 +171,15 @@ impl Falling {
         mut ended: impl FnMut(AlarmKey, Alarm),
     ) {
         for event in &mut self.events {
-            let mut alive = false;
             for track in tracks.iter().filter(|t| event.members.contains(&t.id)) {
                 event.last_at = event.last_at.max(track.last().at);
                 if track.id == event.main {
-                    alive = true;
                     event.alarm.append(&track.sightings);
                 }
             }
-            if !alive && event.alarm.ended_at.is_none() {
+            // What shows the event better may only just have been found: it gets time to pass.
+            let over = now > event.last_at + LINGER;
+            if over && event.alarm.ended_at.is_none() {
                 event.alarm.end();
                 ended(event.key, event.alarm.clone());
             }
@@ -206,18 +224,40 @@ pub(crate) enum Joined {
 }
 
 impl Event {
-    /// Returns whether the track's thing is above the event's at the track's newest sighting.
-    fn is_below(&self, track: &Track) -> bool {
+    /// Returns whether the track, of a thing that began to fall at `began`, shows the event better
+    /// than the one that tells it: the thing itself rather than its mirror image or a part of it.
+    fn should_pass_to(&self, track: &Track, began: StreamTime, mass: f64) -> bool {
+        let live = self.alarm.ended_at.is_none();
+        let together = began <= self.alarm.raised_at + TOGETHER;
+        let above_px = self.above_px(track);
+        let clear_px = track.last().area.height_px;
+        let higher = above_px > clear_px && mass > LIGHTER * self.mass;
+        let heavier = above_px > -clear_px && mass > HEAVIER * self.mass;
+        // A teller that was lost early leaves the event to whoever was seen for longer.
+        let lost = track.last().at > self.told_to() + TOGETHER
+            && track.sightings.len() > self.alarm.track.len();
+        live && together && (heavier || higher || lost)
+    }
+
+    fn told_to(&self) -> StreamTime {
+        self.alarm
+            .track
+            .last()
+            .map_or(self.alarm.raised_at, |point| point.at)
+    }
+
+    /// Returns how far the track's thing is above the event's, at the track's newest sighting; 0
+    /// where the event was not seen about then.
+    fn above_px(&self, track: &Track) -> f64 {
         let newest = track.last();
         let same_time = self
             .alarm
             .track
             .iter()
             .min_by_key(|point| (point.at.as_micros() - newest.at.as_micros()).abs());
-        same_time.is_some_and(|point| {
-            let near = newest.at.secs_since(point.at).abs() < 0.1;
-            near && point.area.y_px > newest.area.y_px + newest.area.height_px
-        })
+        same_time
+            .filter(|point| newest.at.secs_since(point.at).abs() < 0.5)
+            .map_or(0.0, |point| point.area.y_px - newest.area.y_px)
     }
 
     /// Returns how far the track's way is from the event's, across the picture.
@@ -259,6 +299,7 @@ fn tell(alarm: &mut Alarm, raising: Raising<'_>) {
     if let Some(first) = alarm.track.first() {
         alarm.started_at = first.at;
     }
+    alarm.started_at = alarm.started_at.min(alarm.raised_at);
     alarm.append(&raising.track.sightings[raising.verdict.first..]);
 }
 
