@@ -302,14 +302,6 @@ impl<'a> Stages<'a> {
                 }
             }
         }
-        let faults = || {
-            self.raised
-                .keys()
-                .filter(|(origin, _)| *origin == Origin::Faults)
-        };
-        if origin == Origin::Faults && faults().count() != self.faults.raised().count() {
-            warn!(camera.id = %self.thread.camera.id, "the fault watch and its alarms disagree");
-        }
         let names: Vec<String> = self
             .faults
             .raised()

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -31,7 +32,7 @@ use crate::http::{self, Api, CameraInfo, Limits};
 use crate::metrics::{Metrics, RecorderTaken};
 use crate::source::file::{self, FileCamera};
 use crate::source::rtsp;
-use crate::store::{Store, StoreError};
+use crate::store::{Recovered, Store, StoreError};
 
 /// Why the service cannot start; each names what to do.
 #[derive(Debug, thiserror::Error)]
@@ -99,59 +100,34 @@ impl Service {
             clock: Arc::clone(&clock),
         };
         let store = open_store(&config, &delivering).await?;
-        let recovered = store.recover().await?;
-        if recovered != crate::store::Recovered::default() {
-            warn!(
-                alarms.ended = recovered.alarms_ended,
-                deliveries.reopened = recovered.deliveries_reopened,
-                "put right what the last run left unfinished"
-            );
-        }
-        let (stop_sources, stop_http) = (CancellationToken::new(), CancellationToken::new());
         let outbox = Outbox::start(&store, &delivering);
         let alarms = Alarms::new(store.clone(), delivering);
-        let evidence_root = config.data_dir.join("evidence");
         let (reports, reported) = mpsc::channel(REPORTS_MAX);
-        let recorder = Recorder {
-            alarms: alarms.clone(),
-            evidence_root: evidence_root.clone(),
-        };
-        let threads = Threads::default();
-        let alive = threads.enter("the recorder");
-        let mut service = Self {
-            address,
-            board: Board::default(),
-            store: store.clone(),
-            stop_sources,
-            stop_http: stop_http.clone(),
-            sources: Vec::new(),
-            threads: Vec::new(),
-            recorder: tokio::spawn(async move {
-                let _alive = alive;
-                recorder.run(reported).await;
-            }),
-            alarms,
-            outbox,
-            http: tokio::spawn(async {}),
-        };
         let shared = Shared {
             detectors,
             clock,
             observer,
             reports,
-            board: service.board.clone(),
+            board: Board::default(),
             latest: Latest::default(),
-            threads,
+            threads: Threads::default(),
+            evidence_root: config.data_dir.join("evidence"),
         };
-        let api = shared.api(&config, store, evidence_root)?;
-        service.http = tokio::spawn(async move {
-            if let Err(error) = http::serve(listener, api, stop_http).await {
-                error!(
-                    error = &error as &dyn std::error::Error,
-                    "the API has failed"
-                );
-            }
-        });
+        let stop_http = CancellationToken::new();
+        let api = shared.api(&config, store.clone())?;
+        let mut service = Self {
+            address,
+            board: shared.board.clone(),
+            stop_sources: CancellationToken::new(),
+            sources: Vec::new(),
+            threads: Vec::new(),
+            recorder: shared.record(alarms.clone(), reported),
+            alarms,
+            outbox,
+            http: tokio::spawn(serve(listener, api, stop_http.clone())),
+            stop_http,
+            store,
+        };
         for camera in config.cameras {
             service.add(Arc::new(camera), &shared)?;
         }
@@ -236,15 +212,24 @@ struct Shared {
     board: Board,
     latest: Latest,
     threads: Threads,
+    evidence_root: PathBuf,
 }
 
 impl Shared {
-    fn api(
-        &self,
-        config: &Config,
-        store: Store,
-        evidence_root: PathBuf,
-    ) -> Result<Api, ServiceError> {
+    /// Starts the recorder.
+    fn record(&self, alarms: Alarms, reported: mpsc::Receiver<Report>) -> JoinHandle<()> {
+        let recorder = Recorder {
+            alarms,
+            evidence_root: self.evidence_root.clone(),
+        };
+        let alive = self.threads.enter("the recorder");
+        tokio::spawn(async move {
+            let _alive = alive;
+            recorder.run(reported).await;
+        })
+    }
+
+    fn api(&self, config: &Config, store: Store) -> Result<Api, ServiceError> {
         let host = config
             .http
             .public_url
@@ -258,7 +243,7 @@ impl Shared {
             cameras: config.cameras.iter().map(camera_info).collect(),
             metrics: Metrics::install()?,
             clock: Arc::clone(&self.clock),
-            evidence_root,
+            evidence_root: self.evidence_root.clone(),
             hosts: host.into_iter().collect(),
             limits: Limits::default(),
         })
@@ -287,19 +272,37 @@ impl Shared {
     }
 }
 
-/// Opens the store. Cameras must be watched also when the disk takes nothing: then alarms are
+/// Opens the store and puts right what a crash left in it. Cameras must be watched also when the disk takes nothing: then alarms are
 /// delivered from memory, and say that they are not stored and have no evidence.
 async fn open_store(config: &Config, delivering: &Delivering) -> Result<Store, StoreError> {
     let clock = || Arc::clone(&delivering.clock);
-    match Store::open(&config.data_dir, delivering.routes(), clock()).await {
+    let store = match Store::open(&config.data_dir, delivering.routes(), clock()).await {
         Err(error) if error.is_disk() => {
             error!(
                 error = &error as &dyn std::error::Error,
                 "alarms are delivered from memory and lost with the process: mend the data directory and start again"
             );
-            Store::open_volatile(delivering.routes(), clock()).await
+            Store::open_volatile(delivering.routes(), clock()).await?
         }
-        opened => opened,
+        opened => opened?,
+    };
+    let recovered = store.recover().await?;
+    if recovered != Recovered::default() {
+        warn!(
+            alarms.ended = recovered.alarms_ended,
+            deliveries.reopened = recovered.deliveries_reopened,
+            "put right what the last run left unfinished"
+        );
+    }
+    Ok(store)
+}
+
+async fn serve(listener: TcpListener, api: Api, stop: CancellationToken) {
+    if let Err(error) = http::serve(listener, api, stop).await {
+        error!(
+            error = &error as &dyn std::error::Error,
+            "the API has failed"
+        );
     }
 }
 
