@@ -93,27 +93,6 @@ impl Store {
         Self::start(pools, path, Durability::Disk, routes, clock, Some(lock)).await
     }
 
-    /// Opens the store in `data_dir`, or, when the disk is at fault (read-only, full, dying,
-    /// damaged), an empty one in memory: alarms are delivered all the same, say that they are not
-    /// stored, and are gone with the process. Fails as [`Store::open`] does where another Plumb
-    /// has the folder or wrote its tables.
-    pub async fn open_or_volatile(
-        data_dir: &Path,
-        routes: Vec<Route>,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, StoreError> {
-        match Self::open(data_dir, routes.clone(), Arc::clone(&clock)).await {
-            Err(error) if error.is_disk() => {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "alarms are kept in memory only, until the disk is put right and plumb is started again"
-                );
-                Self::open_volatile(routes, clock).await
-            }
-            opened => opened,
-        }
-    }
-
     /// Opens an empty store in memory, for the time in which the disk takes nothing. What it
     /// holds is bounded (64 MiB) and lost with the process.
     pub async fn open_volatile(
