@@ -31,6 +31,9 @@ const WINDOW_MIN: usize = 8;
 /// A place must fit this much better than others to be one: flat bands fit everywhere.
 const CLEARLY: f32 = 0.7;
 
+/// What matches must be alike as well, and not just less unlike: correlation at the best place.
+const ALIKE: f32 = 0.3;
+
 /// Votes that make a place.
 const VOTES_MIN: usize = 2;
 
@@ -132,7 +135,8 @@ impl Axis {
             .filter_map(|(anchor, seen)| shift(anchor, seen))
             .collect();
         votes.sort_by(f64::total_cmp);
-        let moved = if votes.len() < VOTES_MIN {
+        let lost = votes.len() < VOTES_MIN;
+        let moved = if lost {
             0.0
         } else {
             let (low, high) = ((votes.len() - 1) / 2, votes.len() / 2);
@@ -140,7 +144,8 @@ impl Axis {
         };
         let place = self.stood_at + moved;
         self.looks += 1;
-        if self.looks >= ANCHORED || self.anchors[0].len() != self.seen[0].len() {
+        // A picture that cannot be told from the anchors' is not the one they were taken of.
+        if lost || self.looks >= ANCHORED {
             std::mem::swap(&mut self.anchors, &mut self.seen);
             self.stood_at = place;
             self.looks = 0;
@@ -169,7 +174,8 @@ fn shift(anchor: &[f32], seen: &[f32]) -> Option<f64> {
     } else {
         costs[REACH_PX]
     };
-    if costs[best] > CLEARLY * rival {
+    let both = energy(anchor) + energy(seen);
+    if costs[best] > CLEARLY * rival || costs[best] > (1.0 - ALIKE) * both {
         return None;
     }
     let (left, here, right) = (costs[best - 1], costs[best], costs[best + 1]);
@@ -180,6 +186,10 @@ fn shift(anchor: &[f32], seen: &[f32]) -> Option<f64> {
         0.0
     };
     Some(best as f64 - REACH_PX as f64 + f64::from(part))
+}
+
+fn energy(a: &[f32]) -> f32 {
+    a.iter().map(|step| step * step).sum()
 }
 
 /// Returns the sum of squared differences.
