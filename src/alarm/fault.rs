@@ -107,7 +107,7 @@ impl FaultRules {
             Latch::new(K::Occluded, car(12.0, 30.0), 3.0),
             Latch::new(K::ViewMoved, car(20.0, 120.0), 10.0),
             // Longer than the window it is taken over: one nudge is no shake.
-            Latch::new(K::Shake, 2.6, 5.0),
+            Latch::new(K::Shake, 3.0, 5.0),
             Latch::new(K::SlowFrames, 0.0, 5.0),
             Latch::new(K::ClockDrift, 60.0, 60.0),
             Latch::new(K::Flooded, 5.0, 10.0),

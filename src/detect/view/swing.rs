@@ -34,6 +34,9 @@ const CLEARLY: f32 = 0.7;
 /// What matches must be alike as well, and not just less unlike: correlation at the best place.
 const ALIKE: f32 = 0.3;
 
+/// Mean squared step of a band that has edges; on a covered lens the encoder's own are far below.
+const EDGES: f32 = 0.5;
+
 /// Votes that make a place.
 const VOTES_MIN: usize = 2;
 
@@ -156,6 +159,7 @@ impl Axis {
 
 /// Returns the shift that lays `seen` over `anchor` best, to a fraction of a pixel; none where the
 /// band cannot tell.
+#[expect(clippy::cast_precision_loss, reason = "a picture's width in pixels")]
 fn shift(anchor: &[f32], seen: &[f32]) -> Option<f64> {
     if anchor.len() != seen.len() || anchor.len() < 8 * REACH_PX {
         return None;
@@ -174,7 +178,11 @@ fn shift(anchor: &[f32], seen: &[f32]) -> Option<f64> {
     } else {
         costs[REACH_PX]
     };
-    let both = energy(anchor) + energy(seen);
+    let (of_anchor, of_seen) = (energy(anchor), energy(seen));
+    if of_anchor.min(of_seen) < EDGES * anchor.len() as f32 {
+        return None;
+    }
+    let both = of_anchor + of_seen;
     if costs[best] > CLEARLY * rival || costs[best] > (1.0 - ALIKE) * both {
         return None;
     }
