@@ -7,6 +7,7 @@ mod decode;
 mod deliver;
 mod ebike;
 mod evidence;
+mod falling;
 mod fault;
 mod killed;
 mod models;

@@ -1,0 +1,65 @@
+//! What a facade's frame costs after decoding, at 1080p on one core: motion and tracks, on a facade
+//! on which nothing happens and on one in the rain.
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use plumb::clock::StreamTime;
+use plumb::decode::Frame;
+use plumb::detect::motion::Motion;
+use plumb::track::accelerating::Tracker;
+
+const WIDTH_PX: usize = 1920;
+const HEIGHT_PX: usize = 1080;
+const FRAMES: u32 = 25;
+
+/// A noisy facade with `drops` streaks of rain.
+fn facade(number: u32, drops: u32) -> Frame {
+    let mut state = number.wrapping_mul(2_654_435_761).wrapping_add(99);
+    let mut luma = Vec::with_capacity(WIDTH_PX * HEIGHT_PX);
+    for y in 0..HEIGHT_PX {
+        for x in 0..WIDTH_PX {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let noise = u8::try_from(state >> 30).expect("two bits");
+            let window = x / 60 % 2 == 0 && y / 45 % 2 == 0;
+            luma.push(if window { 80 } else { 140 } + noise);
+        }
+    }
+    for drop in 0..drops {
+        let x = (drop.wrapping_mul(7919) as usize) % WIDTH_PX;
+        let y = (drop.wrapping_mul(104_729).wrapping_add(number * 70) as usize) % (HEIGHT_PX - 16);
+        for row in y..y + 12 {
+            luma[row * WIDTH_PX + x] = 220;
+        }
+    }
+    let at = StreamTime::from_micros(i64::from(number) * 40_000);
+    let size = (WIDTH_PX as u32, HEIGHT_PX as u32);
+    Frame::from_luma(at, size.0, size.1, luma)
+}
+
+fn frame_cost(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("facade_1080p");
+    group.sample_size(10);
+    group.throughput(Throughput::Elements(u64::from(FRAMES)));
+    for (name, drops) in [("quiet", 0), ("rain", 300)] {
+        let frames: Vec<Frame> = (0..FRAMES).map(|number| facade(number, drops)).collect();
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let mut motion = Motion::default();
+                let mut tracker = Tracker::new(WIDTH_PX as u32, HEIGHT_PX as u32);
+                let mut candidates = Vec::new();
+                for frame in &frames {
+                    motion.push(frame);
+                    while let Some(look) = motion.look(&mut candidates) {
+                        tracker.take(look.at, look.step_s, &candidates);
+                    }
+                }
+                black_box(tracker.tracks().len())
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, frame_cost);
+criterion_main!(benches);
