@@ -9,14 +9,14 @@ use plumb::decode::Frame;
 use plumb::detect::motion::Motion;
 use plumb::track::accelerating::Tracker;
 
-const WIDTH_PX: usize = 1920;
-const HEIGHT_PX: usize = 1080;
+const WIDTH_PX: u32 = 1920;
+const HEIGHT_PX: u32 = 1080;
 const FRAMES: u32 = 25;
 
 /// A noisy facade with `drops` streaks of rain.
 fn facade(number: u32, drops: u32) -> Frame {
     let mut state = number.wrapping_mul(2_654_435_761).wrapping_add(99);
-    let mut luma = Vec::with_capacity(WIDTH_PX * HEIGHT_PX);
+    let mut luma = Vec::with_capacity((WIDTH_PX * HEIGHT_PX) as usize);
     for y in 0..HEIGHT_PX {
         for x in 0..WIDTH_PX {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -26,15 +26,14 @@ fn facade(number: u32, drops: u32) -> Frame {
         }
     }
     for drop in 0..drops {
-        let x = (drop.wrapping_mul(7919) as usize) % WIDTH_PX;
-        let y = (drop.wrapping_mul(104_729).wrapping_add(number * 70) as usize) % (HEIGHT_PX - 16);
+        let x = drop.wrapping_mul(7919) % WIDTH_PX;
+        let y = drop.wrapping_mul(104_729).wrapping_add(number * 70) % (HEIGHT_PX - 16);
         for row in y..y + 12 {
-            luma[row * WIDTH_PX + x] = 220;
+            luma[(row * WIDTH_PX + x) as usize] = 220;
         }
     }
     let at = StreamTime::from_micros(i64::from(number) * 40_000);
-    let size = (WIDTH_PX as u32, HEIGHT_PX as u32);
-    Frame::from_luma(at, size.0, size.1, luma)
+    Frame::from_luma(at, WIDTH_PX, HEIGHT_PX, luma)
 }
 
 fn frame_cost(criterion: &mut Criterion) {
@@ -46,7 +45,7 @@ fn frame_cost(criterion: &mut Criterion) {
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 let mut motion = Motion::default();
-                let mut tracker = Tracker::new(WIDTH_PX as u32, HEIGHT_PX as u32);
+                let mut tracker = Tracker::new(WIDTH_PX, HEIGHT_PX);
                 let mut candidates = Vec::new();
                 for frame in &frames {
                     motion.push(frame);

@@ -47,9 +47,13 @@ pub struct SceneError {
 impl Scene {
     /// Checks that the scene can be: polygons inside 0..1, floor lines in order.
     pub fn check(&self) -> Result<(), SceneError> {
-        self.elevator
-            .as_ref()
-            .map_or(Ok(()), elevator::ElevatorScene::check)
+        if let Some(facade) = &self.facade {
+            facade.check()?;
+        }
+        if let Some(elevator) = &self.elevator {
+            elevator.check()?;
+        }
+        Ok(())
     }
 }
 

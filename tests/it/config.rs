@@ -113,3 +113,25 @@ fn wrong_types_and_broken_toml_name_their_line() {
         .to_string();
     assert!(told.contains("nowhere.toml: cannot be read"), "{told}");
 }
+
+#[test]
+fn refuses_scenes_that_cannot_be() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let crossing = "[facade]\nfloors = 24\nfloor_lines = [\n\
+        { floor = 3, left = [0.1, 0.9], right = [0.9, 0.5] },\n\
+        { floor = 6, left = [0.1, 0.6], right = [0.9, 0.8] },\n]\n";
+    let outside = "[facade]\nfloors = 24\nmasks = [[[0.1, 0.1], [1.4, 0.1], [0.5, 0.5]]]\n";
+    let no_floor = "[elevator]\ncar_floor = [[0.1, 0.1], [0.5, -0.2], [0.5, 0.5]]\n";
+    for (scene, key) in [
+        (crossing, "floor_lines"),
+        (outside, "masks"),
+        (no_floor, "car_floor"),
+    ] {
+        let path = folder.path().join("scene.toml");
+        fs::write(&path, scene).expect("writable");
+        let told = plumb::config::read_scene(&path)
+            .expect_err(scene)
+            .to_string();
+        assert!(told.contains(key) && told.contains("scene.toml"), "{told}");
+    }
+}
