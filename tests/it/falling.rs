@@ -147,6 +147,8 @@ fn replaying_twice_prints_the_same_alarms_byte_for_byte() {
 }
 
 /// Real clips that lie beside the checkout on a developer's machine; never part of the project.
+/// Says so where one is not there.
+#[expect(clippy::print_stderr, reason = "a test that is skipped must say so")]
 fn real(clip: &str) -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/falling");
     let path = folder.join(clip);
@@ -203,13 +205,13 @@ impl Eye for Sees {
     }
 }
 
-const WIDTH_PX: usize = 640;
-const HEIGHT_PX: usize = 480;
+const WIDTH_PX: u32 = 640;
+const HEIGHT_PX: u32 = 480;
 
 /// A wall with a little noise, and a dark square at `place`.
 fn wall(number: u32, place: Option<(f64, f64)>) -> Frame {
     let mut state = number.wrapping_mul(2_654_435_761).wrapping_add(12_345);
-    let mut luma = Vec::with_capacity(WIDTH_PX * HEIGHT_PX);
+    let mut luma = Vec::with_capacity((WIDTH_PX * HEIGHT_PX) as usize);
     for y in 0..HEIGHT_PX {
         for x in 0..WIDTH_PX {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -220,21 +222,20 @@ fn wall(number: u32, place: Option<(f64, f64)>) -> Frame {
                 150
             };
             let dark = place.is_some_and(|(at_x, at_y)| {
-                (x as f64 - at_x).abs() < 4.0 && (y as f64 - at_y).abs() < 4.0
+                (f64::from(x) - at_x).abs() < 4.0 && (f64::from(y) - at_y).abs() < 4.0
             });
             luma.push(if dark { 30 } else { window } + noise);
         }
     }
     let at = StreamTime::from_micros(i64::from(number) * 40_000);
-    let (width_px, height_px) = (WIDTH_PX as u32, HEIGHT_PX as u32);
-    Frame::from_luma(at, width_px, height_px, luma)
+    Frame::from_luma(at, WIDTH_PX, HEIGHT_PX, luma)
 }
 
 /// Where something is that falls from second 2 on, seen at 20 px a metre.
 fn fallen(t_s: f64) -> Option<(f64, f64)> {
     let t_s = t_s - 2.0;
     let y = 30.0 + 20.0 * 0.5 * 9.81 * t_s * t_s;
-    (t_s >= 0.0 && y < HEIGHT_PX as f64 + 10.0).then_some((300.0 + 8.0 * t_s, y))
+    (t_s >= 0.0 && y < f64::from(HEIGHT_PX) + 10.0).then_some((300.0 + 8.0 * t_s, y))
 }
 
 fn watched(seen: usize, place: impl Fn(f64) -> Option<(f64, f64)>) -> Vec<AlarmChange> {
@@ -282,7 +283,7 @@ fn what_the_verifier_takes_for_a_bird_is_not_raised() {
 #[test]
 fn what_keeps_its_speed_rises_or_hangs_is_not_raised() {
     let steady = |t_s: f64| (t_s >= 1.0).then_some((300.0, 120.0 * (t_s - 1.0)));
-    let rising = |t_s: f64| fallen(t_s).map(|(x, y)| (x, HEIGHT_PX as f64 - y));
+    let rising = |t_s: f64| fallen(t_s).map(|(x, y)| (x, f64::from(HEIGHT_PX) - y));
     let swinging = |t_s: f64| Some((300.0, 200.0 + 60.0 * (t_s * 4.0).sin()));
     assert!(watched(0, steady).is_empty());
     assert!(watched(0, rising).is_empty());
@@ -294,7 +295,7 @@ fn what_is_thrown_up_first_falls_too() {
     let thrown = |t_s: f64| {
         let t_s = t_s - 1.5;
         let y = 120.0 + 20.0 * (-5.0 * t_s + 0.5 * 9.81 * t_s * t_s);
-        (t_s >= 0.0 && y < HEIGHT_PX as f64 + 10.0).then_some((300.0 + 30.0 * t_s, y))
+        (t_s >= 0.0 && y < f64::from(HEIGHT_PX) + 10.0).then_some((300.0 + 30.0 * t_s, y))
     };
     let raised = watched(0, thrown);
     let raised = raised
