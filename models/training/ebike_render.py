@@ -94,7 +94,7 @@ def _somebody(rng, x: float, y: float, yaw: float):
     """A bystander: mostly built, sometimes from the library."""
     if rng.random() < 0.4:
         archive, path, w, d, h = pick(rng, LIBRARY_PEOPLE)
-        mesh = recoloured(library_model(archive, path, w, d, h, np.pi / 2), rng, 0.25)
+        mesh = recoloured(library_model(archive, path, w, d, h, np.pi / 2), rng, 0.07)
         return mesh.moved(placed(x, y, yaw, scale=rng.uniform(0.93, 1.03)))
     style, dice = random_style(rng, bool(rng.random() < 0.15)), rng.random()
     if dice < 0.07:
@@ -169,6 +169,15 @@ def random_camera(rng, car: Car, where: str, subject: np.ndarray | None) -> tupl
     return Camera(position, middle, float(fov), lens, float(roll)), *size
 
 
+def _before(rng, car: Car, camera: np.ndarray, subject: np.ndarray, objects: list, taken: list) -> None:
+    """Somebody who stands between the camera and the vehicle and hides a part of it."""
+    for _ in range(6):
+        x, y = camera[:2] + (subject[:2] - camera[:2]) * rng.uniform(0.2, 0.7) + rng.normal(0, 0.12, 2)
+        if 0.18 < x < car.width - 0.18 and 0.15 < y < car.depth - 0.15 and all(np.hypot(x - a, y - b) > 0.38 for a, b, _ in taken):
+            objects.append(("person", _somebody(rng, float(x), float(y), rng.uniform(-np.pi, np.pi))))
+            return
+
+
 def _moving(rng, light: np.ndarray, obj: np.ndarray, numbers: list[int]) -> np.ndarray:
     """Smears what moves (a vehicle with its rider, or somebody) along one direction, as a slow shutter does."""
     length = int(rng.integers(3, 12))
@@ -220,10 +229,12 @@ def make(index: int, out: Path) -> None:
     door = 0.0 if rng.random() < 0.45 else 1.0 if rng.random() < 0.75 else float(rng.random())
     car, objects, taken = _filled(rng, main, door)
     subject = np.array([taken[0][0], taken[0][1], 0.5]) if taken else None
+    camera, width, height = random_camera(rng, car, "closed" if door < 0.8 else "open", subject)
+    if subject is not None and camera.position[1] > 0 and rng.random() < 0.22:
+        _before(rng, car, camera.position, subject, objects, taken)
     car_mesh, lamps = car_meshes(car, door)
     world = World([car_mesh, *(mesh for _, mesh in objects)], lamps, float(rng.uniform(0.06, 0.22)))
-    camera, width, height = random_camera(rng, car, "closed" if door < 0.8 else "open", subject)
-    light, obj = render(world, camera, width, height, rng)
+    light, obj = render(world, camera, width, height, rng, wear=float(rng.uniform(0, 0.16)))
     if objects and rng.random() < 0.2:
         light = _moving(rng, light, obj, [1, 2] if rng.random() < 0.6 else [int(rng.integers(1, len(objects) + 1))])
     look = random_look(rng)
