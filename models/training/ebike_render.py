@@ -3,12 +3,14 @@
     python models/training/ebike_render.py --out models/training/out/rendered --count 6000 --first 0 --workers 2
 
 Picture n depends on n alone (its seed), so a stopped run goes on where it was, and two machines can share the numbers.
-Each picture gets a YOLO label file; class -1 marks something too small or too hidden to judge (training ignores it).
+Each picture gets a YOLO label file; class -1 marks something too small or too hidden to judge (training ignores it); facts/ says
+what camera and light it was made with.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import os
 import sys
@@ -28,12 +30,13 @@ from elevator_render import Camera, World, render  # noqa: E402
 from elevator_scooters import paint, scooter  # noqa: E402
 from elevator_things import LIBRARY_PEOPLE, Vehicle, bicycle, cloth, library_vehicle, moped, pick, pram, trolley  # noqa: E402
 
+BUILT_SHARE = {"ebike": 0.88, "bicycle": 0.78, "pram": 0.8, "wheelchair": 0.65, "other": 0.7}  # below it, random_vehicle builds
 CLASSES = ["ebike", "bicycle", "person", "pram", "wheelchair", "other"]
 
 
-def random_vehicle(rng: np.random.Generator, kind: str) -> Vehicle:
-    """One vehicle of a class, from every way there is to make one."""
-    dice = rng.random()
+def random_vehicle(rng: np.random.Generator, kind: str, built_only: bool = False) -> Vehicle:
+    """One vehicle of a class, from every way there is to make one, or from those that need no furniture library."""
+    dice = rng.random() * (BUILT_SHARE[kind] if built_only else 1.0)
     if kind == "ebike":
         if dice < 0.66:
             return scooter(rng)
@@ -90,9 +93,9 @@ def place(rng, car: Car, half, where: str, taken: list) -> tuple[float, float, f
     return None
 
 
-def _somebody(rng, x: float, y: float, yaw: float):
+def _somebody(rng, x: float, y: float, yaw: float, built_only: bool):
     """A bystander: mostly built, sometimes from the library."""
-    if rng.random() < 0.4:
+    if rng.random() < 0.4 and not built_only:
         archive, path, w, d, h = pick(rng, LIBRARY_PEOPLE)
         mesh = recoloured(library_model(archive, path, w, d, h, np.pi / 2), rng, 0.07)
         return mesh.moved(placed(x, y, yaw, scale=rng.uniform(0.93, 1.03)))
@@ -140,8 +143,8 @@ def _with_people(rng, car: Car, vehicle: Vehicle, pose, objects: list, taken: li
         taken.append((at[0], at[1], 0.2))
 
 
-def random_camera(rng, car: Car, where: str, subject: np.ndarray | None) -> tuple[Camera, int, int]:
-    """A camera as installers hang it, or a phone before the door; with the picture's size. Most hang in a rear corner and look steeply down."""
+def random_camera(rng, car: Car, where: str, subject: np.ndarray | None) -> tuple[str, Camera, int, int]:
+    """A camera as installers hang it, or a phone before the door; with its kind and the picture's size. Most hang in a rear corner and look steeply down."""
     w, d, h = car.width, car.depth, car.height
     kind = rng.choice(["corner", "wall", "centre", "phone"], p=[0.64, 0.10, 0.11, 0.15] if where != "closed" else [0.75, 0.12, 0.13, 0.0])
     size = [(368, 276), (400, 226), (320, 320)][int(rng.choice(3, p=[0.37, 0.53, 0.10]))]
@@ -152,6 +155,7 @@ def random_camera(rng, car: Car, where: str, subject: np.ndarray | None) -> tupl
     if subject is not None and rng.random() < 0.6:
         middle = middle + (subject - middle) * rng.uniform(0.2, 0.9)
     if kind == "corner":
+        middle[2] = rng.uniform(0.3, 1.2)  # the floor and what stands on it fill the lower part of such pictures
         back = rng.random() < 0.8
         x = rng.uniform(0.05, 0.22) if rng.random() < 0.5 else w - rng.uniform(0.05, 0.22)
         position = np.array([x, d - rng.uniform(0.05, 0.22) if back else rng.uniform(0.05, 0.22), h - rng.uniform(0.04, 0.35)])
@@ -166,15 +170,15 @@ def random_camera(rng, car: Car, where: str, subject: np.ndarray | None) -> tupl
         middle, lens, fov = np.array([w / 2, d * rng.uniform(0.3, 1), rng.uniform(0.3, 1.0)]), "rectilinear", rng.uniform(50, 85)
         if rng.random() < 0.4:
             size, fov = (256, 352), rng.uniform(40, 70)
-    return Camera(position, middle, float(fov), lens, float(roll)), *size
+    return str(kind), Camera(position, middle, float(fov), lens, float(roll)), *size
 
 
-def _before(rng, car: Car, camera: np.ndarray, subject: np.ndarray, objects: list, taken: list) -> None:
+def _before(rng, car: Car, camera: np.ndarray, subject: np.ndarray, objects: list, taken: list, built_only: bool) -> None:
     """Somebody who stands between the camera and the vehicle and hides a part of it."""
     for _ in range(6):
         x, y = camera[:2] + (subject[:2] - camera[:2]) * rng.uniform(0.2, 0.7) + rng.normal(0, 0.12, 2)
         if 0.18 < x < car.width - 0.18 and 0.15 < y < car.depth - 0.15 and all(np.hypot(x - a, y - b) > 0.38 for a, b, _ in taken):
-            objects.append(("person", _somebody(rng, float(x), float(y), rng.uniform(-np.pi, np.pi))))
+            objects.append(("person", _somebody(rng, float(x), float(y), rng.uniform(-np.pi, np.pi), built_only)))
             return
 
 
@@ -190,14 +194,14 @@ def _moving(rng, light: np.ndarray, obj: np.ndarray, numbers: list[int]) -> np.n
     return light * (1 - mask) + cv2.filter2D(light.astype(np.float32), -1, kernel) * mask
 
 
-def _filled(rng, main: str, door: float) -> tuple[Car, list, list]:
+def _filled(rng, main: str, door: float, built_only: bool) -> tuple[Car, list, list]:
     """A car with what stands in it: (class, mesh), "" for things without a class; and the places taken, the main thing's first."""
     for _ in range(5):  # a car may be too small for the vehicle
         car = random_car(rng)
         objects, taken = [], []
         kinds = ([] if main == "none" else [main]) + ([str(rng.choice(["ebike", "bicycle", "pram", "other"], p=[0.25, 0.3, 0.2, 0.25]))] if rng.random() < 0.15 else [])
         for kind in kinds:
-            vehicle = random_vehicle(rng, kind)
+            vehicle = random_vehicle(rng, kind, built_only)
             where = "inside" if door < 0.8 or rng.random() < 0.6 else str(rng.choice(["sill", "landing"], p=[0.75, 0.25]))
             pose = place(rng, car, vehicle.half, where, taken)
             if pose is None:
@@ -210,7 +214,7 @@ def _filled(rng, main: str, door: float) -> tuple[Car, list, list]:
     for _ in range(int(rng.choice([0, 1, 2, 3, 6], p=[0.42, 0.28, 0.17, 0.09, 0.04])) + (main == "none" and rng.random() < 0.6)):
         pose = place(rng, car, (0.18, 0.18), "inside" if door < 0.8 or rng.random() < 0.85 else "landing", taken)
         if pose is not None:
-            objects.append(("person", _somebody(rng, *pose)))
+            objects.append(("person", _somebody(rng, *pose, built_only)))
             taken.append((pose[0], pose[1], 0.2))
     for _ in range(1 + (rng.random() < 0.3) if rng.random() < 0.22 else 0):
         pose = place(rng, car, (0.25, 0.25), "inside", taken)
@@ -219,19 +223,19 @@ def _filled(rng, main: str, door: float) -> tuple[Car, list, list]:
     return car, objects, taken
 
 
-def make(index: int, out: Path) -> None:
-    """Renders picture `index` with its label, unless it is there already."""
+def make(index: int, out: Path, built_only: bool = False) -> None:
+    """Renders picture `index` with its label and its facts, unless it is there already."""
     label_path, image_path = out / "labels" / f"{index:06d}.txt", out / "images" / f"{index:06d}.jpg"
     if label_path.exists():
         return
     rng = np.random.default_rng([20261126, index])
     main = str(rng.choice(["ebike", "bicycle", "pram", "wheelchair", "other", "none"], p=[0.46, 0.19, 0.08, 0.05, 0.10, 0.12]))
     door = 0.0 if rng.random() < 0.45 else 1.0 if rng.random() < 0.75 else float(rng.random())
-    car, objects, taken = _filled(rng, main, door)
+    car, objects, taken = _filled(rng, main, door, built_only)
     subject = np.array([taken[0][0], taken[0][1], 0.5]) if taken else None
-    camera, width, height = random_camera(rng, car, "closed" if door < 0.8 else "open", subject)
+    hung, camera, width, height = random_camera(rng, car, "closed" if door < 0.8 else "open", subject)
     if subject is not None and camera.position[1] > 0 and rng.random() < 0.22:
-        _before(rng, car, camera.position, subject, objects, taken)
+        _before(rng, car, camera.position, subject, objects, taken, built_only)
     car_mesh, lamps = car_meshes(car, door)
     world = World([car_mesh, *(mesh for _, mesh in objects)], lamps, float(rng.uniform(0.06, 0.22)))
     light, obj = render(world, camera, width, height, rng, wear=float(rng.uniform(0, 0.16)))
@@ -251,12 +255,15 @@ def make(index: int, out: Path) -> None:
         visible = len(xs) >= 0.004 * width * height and min(x1 - x0, y1 - y0) >= 12
         lines.append(f"{CLASSES.index(kind) if visible else -1} {(x0 + x1) / 2 / width:.5f} {(y0 + y1) / 2 / height:.5f} {(x1 - x0) / width:.5f} {(y1 - y0) / height:.5f}")
     cv2.imwrite(str(image_path), picture, [cv2.IMWRITE_JPEG_QUALITY, 90])
+    facts = {"main": main, "camera": hung, "lens": camera.lens, "fov_deg": round(camera.fov_deg), "infrared": look.infrared, "dark": bool(picture.mean() < 60),
+             "door": "open" if door > 0.8 else "closed" if door < 0.2 else "half", "people": sum(kind == "person" for kind, _ in objects)}
+    (out / "facts" / f"{index:06d}.json").write_text(json.dumps(facts) + "\n")
     temporary = label_path.with_suffix(".part")
     temporary.write_text("\n".join(lines) + ("\n" if lines else ""))
     temporary.rename(label_path)
 
 
-def _work(job: tuple[int, Path]) -> int:
+def _work(job: tuple[int, Path, bool]) -> int:
     make(*job)
     return job[0]
 
@@ -266,15 +273,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--count", type=int, default=6000)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--built-only", action="store_true", help="no models of the furniture library: other pictures, nobody to credit")
     parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
-    for folder in ("images", "labels"):
+    for folder in ("images", "labels", "facts"):
         (args.out / folder).mkdir(parents=True, exist_ok=True)
     (args.out / "classes.txt").write_text("\n".join(CLASSES) + "\n")
     os.environ["OMP_NUM_THREADS"] = "1"
     cv2.setNumThreads(1)
     with multiprocessing.Pool(args.workers) as pool:
-        for n, index in enumerate(pool.imap_unordered(_work, [(i, args.out) for i in range(args.first, args.first + args.count)], chunksize=4)):
+        for n, index in enumerate(pool.imap_unordered(_work, [(i, args.out, args.built_only) for i in range(args.first, args.first + args.count)], chunksize=4)):
             if n % 100 == 0:
                 print(f"{n} of {args.count} (picture {index})", flush=True)
 
