@@ -22,75 +22,16 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "fixtures" / "generate"))
 
 from elevator_car import Car, car_meshes, random_car  # noqa: E402
-from elevator_carts import balance_bike, buggy, dog, kick_scooter, luggage, shopping_cart, wheelchair  # noqa: E402
+from elevator_carts import dog, luggage  # noqa: E402
 from elevator_look import develop, random_look  # noqa: E402
 from elevator_mesh import library_model, merge, placed, recoloured  # noqa: E402
 from elevator_people import crouching, person, poncho, random_style, seated, standing  # noqa: E402
-from elevator_render import Camera, World, render  # noqa: E402
-from elevator_scooters import paint, scooter  # noqa: E402
-from elevator_things import LIBRARY_PEOPLE, Vehicle, bicycle, cloth, library_vehicle, moped, pick, pram, trolley  # noqa: E402
+from elevator_render import World, render  # noqa: E402
+from elevator_scenes import place, random_camera, random_vehicle  # noqa: E402
+from elevator_scooters import paint  # noqa: E402
+from elevator_things import LIBRARY_PEOPLE, Vehicle, cloth, pick  # noqa: E402
 
-BUILT_SHARE = {"ebike": 0.88, "bicycle": 0.78, "pram": 0.8, "wheelchair": 0.65, "other": 0.7}  # below it, random_vehicle builds
 CLASSES = ["ebike", "bicycle", "person", "pram", "wheelchair", "other"]
-
-
-def random_vehicle(rng: np.random.Generator, kind: str, built_only: bool = False) -> Vehicle:
-    """One vehicle of a class, from every way there is to make one, or from those that need no furniture library."""
-    dice = rng.random() * (BUILT_SHARE[kind] if built_only else 1.0)
-    if kind == "ebike":
-        if dice < 0.66:
-            return scooter(rng)
-        if dice < 0.74:
-            return moped(rng)
-        if dice < 0.88:
-            return bicycle(rng, "electric")
-        return library_vehicle(rng, str(rng.choice(["vespa", "scooter2", "motorbike", "sport"], p=[0.4, 0.4, 0.15, 0.05])))
-    if kind == "bicycle":
-        if dice < 0.42:
-            return bicycle(rng, "adult")
-        if dice < 0.72:
-            return bicycle(rng, "child")
-        if dice < 0.78:
-            return balance_bike(rng)
-        return library_vehicle(rng, str(rng.choice(["town", "bmx", "tricycle"], p=[0.45, 0.35, 0.2])))
-    if kind == "pram":
-        return buggy(rng) if dice < 0.55 else pram(rng) if dice < 0.8 else library_vehicle(rng, "stroller")
-    if kind == "wheelchair":
-        return wheelchair(rng) if dice < 0.65 else library_vehicle(rng, "wheelchair")
-    if dice < 0.4:
-        return trolley(rng)
-    if dice < 0.7:
-        return kick_scooter(rng) if dice < 0.52 else shopping_cart(rng)
-    return library_vehicle(rng, str(rng.choice(["suitcase", "shopping", "kick", "wheelbarrow"], p=[0.4, 0.3, 0.2, 0.1])))
-
-
-def _inside(car: Car, x: float, y: float, yaw: float, half: tuple[float, float]) -> bool:
-    c, s = np.cos(yaw), np.sin(yaw)
-    for u in (-1, 1):
-        for v in (-1, 1):
-            px, py = x + c * u * half[0] - s * v * half[1], y + s * u * half[0] + c * v * half[1]
-            if py > 0 and not (0.0 < px < car.width and py < car.depth):
-                return False
-            if -0.25 < py <= 0.05 and not car.door_left < px < car.door_left + car.door_width:
-                return False
-    return True
-
-
-def place(rng, car: Car, half, where: str, taken: list) -> tuple[float, float, float] | None:
-    """A pose that fits: inside the car, across the sill, or on the landing; clear of what stands there."""
-    for _ in range(60):
-        yaw = rng.choice([np.pi / 2, -np.pi / 2, 0, np.pi]) + rng.normal(0, 0.25) if rng.random() < 0.75 else rng.uniform(-np.pi, np.pi)
-        if where == "inside":
-            x, y = rng.uniform(0.2, car.width - 0.2), rng.uniform(0.2, car.depth - 0.15)
-            slack = 0.86
-        elif where == "sill":
-            yaw = rng.choice([np.pi / 2, -np.pi / 2]) + rng.normal(0, 0.15)
-            x, y, slack = car.door_left + car.door_width * rng.uniform(0.35, 0.65), rng.uniform(-half[0], half[0] * 0.8), 0.9
-        else:
-            x, y, slack = rng.uniform(car.door_left, car.door_left + car.door_width), rng.uniform(-1.5, -half[0] - 0.1), 0.9
-        if _inside(car, x, y, yaw, (half[0] * slack, half[1] * slack)) and all(np.hypot(x - a, y - b) > r + half[1] * 1.1 for a, b, r in taken):
-            return float(x), float(y), float(yaw)
-    return None
 
 
 def _somebody(rng, x: float, y: float, yaw: float, built_only: bool):
@@ -141,36 +82,6 @@ def _with_people(rng, car: Car, vehicle: Vehicle, pose, objects: list, taken: li
         hold = grips if rng.random() < 0.6 else [grips[0], None] if rng.random() < 0.5 else None
         objects.append(("person", standing(style, at[0], at[1], yaw + turn, hold, rng.uniform(0, 0.4), rng.uniform(0, 6.3) if rng.random() < 0.5 else None, rng.normal(0, 0.4))))
         taken.append((at[0], at[1], 0.2))
-
-
-def random_camera(rng, car: Car, where: str, subject: np.ndarray | None) -> tuple[str, Camera, int, int]:
-    """A camera as installers hang it, or a phone before the door; with its kind and the picture's size. Most hang in a rear corner and look steeply down."""
-    w, d, h = car.width, car.depth, car.height
-    kind = rng.choice(["corner", "wall", "centre", "phone"], p=[0.64, 0.10, 0.11, 0.15] if where != "closed" else [0.75, 0.12, 0.13, 0.0])
-    size = [(368, 276), (400, 226), (320, 320)][int(rng.choice(3, p=[0.37, 0.53, 0.10]))]
-    roll = rng.normal(0, 5)
-    lens = str(rng.choice(["rectilinear", "equidistant", "equisolid", "stereographic"], p=[0.3, 0.3, 0.2, 0.2]))
-    fov = rng.uniform(65, 104) if lens == "rectilinear" else 80 + 80 * rng.random() ** 1.7
-    middle = np.array([w / 2, d / 2, 0.4]) + rng.normal(0, [0.2, 0.2, 0.2])
-    if subject is not None and rng.random() < 0.6:
-        middle = middle + (subject - middle) * rng.uniform(0.2, 0.9)
-    if kind == "corner":
-        middle[2] = rng.uniform(0.3, 1.2)  # the floor and what stands on it fill the lower part of such pictures
-        back = rng.random() < 0.8
-        x = rng.uniform(0.05, 0.22) if rng.random() < 0.5 else w - rng.uniform(0.05, 0.22)
-        position = np.array([x, d - rng.uniform(0.05, 0.22) if back else rng.uniform(0.05, 0.22), h - rng.uniform(0.04, 0.35)])
-    elif kind == "wall":
-        position = np.array([w * rng.uniform(0.3, 0.7), d - rng.uniform(0.05, 0.2), h - rng.uniform(0.05, 0.3)])
-    elif kind == "centre":
-        position = np.array([w * rng.uniform(0.35, 0.65), d * rng.uniform(0.35, 0.65), h - 0.05])
-        middle, fov, roll = np.array([*position[:2], 0]) + rng.normal(0, [0.2, 0.2, 0]), max(fov, rng.uniform(100, 170)), rng.uniform(-180, 180)
-        lens = "equidistant" if lens == "rectilinear" else lens
-    else:
-        position = np.array([car.door_left + car.door_width * rng.uniform(0.1, 0.9), rng.uniform(-1.6, -0.3), rng.uniform(1.1, 1.9)])
-        middle, lens, fov = np.array([w / 2, d * rng.uniform(0.3, 1), rng.uniform(0.3, 1.0)]), "rectilinear", rng.uniform(50, 85)
-        if rng.random() < 0.4:
-            size, fov = (256, 352), rng.uniform(40, 70)
-    return str(kind), Camera(position, middle, float(fov), lens, float(roll)), *size
 
 
 def _before(rng, car: Car, camera: np.ndarray, subject: np.ndarray, objects: list, taken: list, built_only: bool) -> None:
