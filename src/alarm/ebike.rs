@@ -9,7 +9,9 @@
 //!
 //! Two machines at once are one ride unless they are seen side by side in three looks at least.
 
-use std::collections::{BTreeMap, VecDeque};
+mod thing;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Alarm, AlarmKey, AlarmKind, TrackPoint};
@@ -18,39 +20,10 @@ use crate::detect::ebike::{Class, Detection, Thresholds};
 use crate::geometry::BoxPx;
 use crate::scene::elevator::ElevatorScene;
 use crate::track::overlap::{OverlapTracks, TrackId};
+use thing::{MISS, Thing, sightings};
 
-/// How long it must have been inside, and in how many looks on end. The rule asks for an alarm
-/// within 2 s.
-const HOLD: Duration = Duration::from_millis(400);
-const INSIDE_MIN: u32 = 3;
 /// How long it must be absent to be gone (the community standard's figure).
 const GONE: Duration = Duration::from_secs(5);
-/// Looks with a score of the alarm threshold or more that an alarm needs, and within how long.
-const HITS_MIN: usize = 3;
-const HITS_WITHIN: Duration = Duration::from_secs(3);
-/// Evidence that an alarm needs, in the weight of one look at the alarm threshold.
-///
-/// Set by drawing 4,000 rides of a made-up detector whose errors hang together over a ride and a
-/// pose: at half of the looks found, 0.73 of the rides are raised within 2 s (three looks within
-/// 2 s, the rule before, gave 0.67), and of things that reach the threshold in 1 look of 50, 0.046
-/// raise an alarm (0.061).
-const EVIDENCE_MIN: f64 = 4.0;
-/// Bounds of the evidence: what has long been one thing can still turn out to be another.
-const EVIDENCE_RANGE: std::ops::RangeInclusive<f64> = -3.0..=12.0;
-/// In how long evidence fades by a factor e while the thing moves.
-const FADE_S: f64 = 4.0;
-/// What a look weighs at something that stands as it stood before: the same picture, the same error.
-const STILL_WEIGHT: f64 = 0.2;
-/// Overlap (intersection over union) with an earlier place from which a thing has not moved.
-const STILL_IOU: f64 = 0.75;
-/// Bounds of what one look says: for it; against it, by a low score and by another class.
-const GAIN_MAX: f64 = 2.5;
-const LOW_MIN: f64 = -1.0;
-const RIVAL_MIN: f64 = -1.5;
-/// What a look says that does not show a thing known to be there.
-const MISS: f64 = -0.4;
-/// The score of a class that is not reported.
-const LEAST_SCORE: f64 = 0.05;
 /// How long a thing that was an e-bike may be called something else and still hold its ride.
 const OTHERWISE_CALLED_MAX: Duration = Duration::from_secs(10);
 /// Looks that show two machines side by side before the second is a ride of its own.
@@ -58,12 +31,8 @@ const BESIDE_MIN: u32 = 3;
 /// How long a dark car, or a picture in which nothing changes, can keep a ride alive without a
 /// single sight of the machine.
 const UNSEEN_MAX: Duration = Duration::from_secs(600);
-/// Overlap from which two detections are one thing: intersection over union, or share of the
-/// smaller box.
-const SAME_IOU: f64 = 0.45;
-const SAME_SHARE: f64 = 0.7;
-/// Scores whose mean is the alarm's.
-const TOP_SCORES: usize = 5;
+/// Share of the smaller box below which two boxes are apart.
+const APART_SHARE: f64 = 0.3;
 
 /// One look into the car.
 pub struct Look<'a> {
@@ -104,35 +73,6 @@ pub struct Car {
     next_key: u64,
 }
 
-/// What is known of one track.
-#[derive(Clone, Debug)]
-struct Thing {
-    /// Sums of scores over the track, by class.
-    totals: [f64; Class::ALL.len()],
-    /// How much speaks for an e-bike, see [`EVIDENCE_MIN`].
-    evidence: f64,
-    /// What the newest look at it weighed, and where it was when it last had moved.
-    weight: f64,
-    stood: BoxPx,
-    /// When the evidence was last brought up to date.
-    judged_at: StreamTime,
-    /// The newest looks with a score of the alarm threshold or more, the newest last.
-    hits: VecDeque<StreamTime>,
-    /// Since when it has been inside, and in how many looks.
-    inside_since: Option<StreamTime>,
-    inside_looks: u32,
-    seen_at: StreamTime,
-    /// In the newest look: whether inside, and e-bike's and the best other class's score.
-    inside: bool,
-    ebike: f64,
-    rival: f64,
-    /// The highest e-bike scores, falling, and the moment of the first of them.
-    top: Vec<f64>,
-    best_at: StreamTime,
-    /// Looks in which it and a ride's machine were seen apart.
-    beside_ride: u32,
-}
-
 /// An e-bike inside, from alarm to end.
 #[derive(Clone, Debug)]
 struct Ride {
@@ -151,12 +91,6 @@ struct Ride {
     present_at: StreamTime,
     /// The highest e-bike score since it was raised, and its moment.
     best: Option<(f64, StreamTime)>,
-}
-
-/// What one look shows at one place.
-struct Sighting {
-    area: BoxPx,
-    scores: [f64; Class::ALL.len()],
 }
 
 impl Car {
@@ -216,10 +150,9 @@ impl Car {
             let first_at = self.tracks.get(*id).map(|track| track.first_at());
             first_at.is_some_and(|first_at| first_at + Duration::from_secs(3) > at)
         };
-        let riding = |id: &TrackId| self.rides.iter().any(|ride| ride.track == *id);
         self.things
             .iter()
-            .any(|(id, thing)| !thing.top.is_empty() && !riding(id) && young(id))
+            .any(|(id, thing)| !thing.top.is_empty() && !self.is_riding(*id) && young(id))
     }
 
     /// Returns the rides and where each was last seen.
@@ -265,15 +198,22 @@ impl Car {
         seen
     }
 
-    /// Counts for everything that is no ride the looks that show it apart from a ride's machine.
+    /// Counts for everything that is no ride the looks that show it as an e-bike apart from a ride's
+    /// machine. Boxes that overlap may be two views of one machine and count for nothing.
     fn count_beside(&mut self, seen: &[TrackId]) {
-        let riding: Vec<TrackId> = self.rides.iter().map(|ride| ride.track).collect();
-        let beside_a_ride = riding.iter().any(|id| seen.contains(id));
-        for id in seen
+        let shown: Vec<(TrackId, BoxPx)> = seen
             .iter()
-            .filter(|id| beside_a_ride && !riding.contains(id))
-        {
-            if let Some(thing) = self.things.get_mut(id) {
+            .filter(|id| self.things.get(id).is_some_and(|t| self.shows_ebike(t)))
+            .filter_map(|id| self.tracks.get(*id).map(|track| (*id, track.area())))
+            .collect();
+        let (riding, others): (Vec<_>, Vec<_>) =
+            shown.into_iter().partition(|(id, _)| self.is_riding(*id));
+        for (id, area) in others {
+            let apart = |ride: &(TrackId, BoxPx)| are_apart(&ride.1, &area);
+            if !riding.is_empty()
+                && riding.iter().all(apart)
+                && let Some(thing) = self.things.get_mut(&id)
+            {
                 thing.beside_ride += 1;
             }
         }
@@ -282,22 +222,21 @@ impl Car {
     /// Keeps each ride alive that is seen, found again under another track, or cannot have left.
     fn carry_rides(&mut self, look: &Look<'_>, seen: &[TrackId]) {
         for index in 0..self.rides.len() {
-            if !seen.contains(&self.rides[index].track)
-                && let Some(found) = self.found_again(seen)
+            if !self.holds(&self.rides[index], look.at)
+                && let Some(found) = self.found_again(&self.rides[index], seen)
             {
                 let old = self.tracks.get(self.rides[index].track);
                 let points = old.map(|track| track.points().to_vec()).unwrap_or_default();
                 self.rides[index].earlier.extend(points);
                 self.rides[index].track = found;
             }
+            let holds = self.holds(&self.rides[index], look.at);
             let ride = &mut self.rides[index];
-            let thing = self.things.get(&ride.track);
-            let called = ride.ebike_at + OTHERWISE_CALLED_MAX >= look.at;
-            let is_it = |thing: &&Thing| called || thing.ebike >= self.ebike.track;
-            let thing = thing.filter(|thing| thing.seen_at == look.at && thing.inside);
-            let thing = thing.filter(is_it);
             let unseen_too_long = ride.seen_at + UNSEEN_MAX < look.at;
-            if let (Some(thing), Some(track)) = (thing, self.tracks.get(ride.track)) {
+            if holds
+                && let (Some(thing), Some(track)) =
+                    (self.things.get(&ride.track), self.tracks.get(ride.track))
+            {
                 if thing.ebike >= self.ebike.track {
                     ride.ebike_at = look.at;
                 }
@@ -308,24 +247,47 @@ impl Car {
         }
     }
 
-    /// Returns the track inside that may be a hidden ride's machine come into view again.
-    fn found_again(&self, seen: &[TrackId]) -> Option<TrackId> {
-        let riding = |id: &TrackId| self.rides.iter().any(|ride| ride.track == *id);
+    /// Returns whether the look at `at` shows the ride's machine inside: as an e-bike, or called
+    /// something else for a while.
+    fn holds(&self, ride: &Ride, at: StreamTime) -> bool {
+        let called = ride.ebike_at + OTHERWISE_CALLED_MAX >= at;
+        self.things.get(&ride.track).is_some_and(|thing| {
+            thing.seen_at == at && thing.inside && (called || thing.ebike >= self.ebike.track)
+        })
+    }
+
+    /// Returns the track inside that may be a hidden ride's machine come into view again: the surest
+    /// one. Elsewhere than where it was last seen it takes a score that makes alarms.
+    fn found_again(&self, ride: &Ride, seen: &[TrackId]) -> Option<TrackId> {
         let fits = |id: &&TrackId| {
-            let thing = self.things.get(id);
-            thing.is_some_and(|thing| {
-                thing.inside
-                    && thing.ebike >= self.ebike.track
-                    && thing.ebike > thing.rival
-                    && thing.beside_ride < BESIDE_MIN
-            })
+            let (Some(thing), Some(track)) = (self.things.get(id), self.tracks.get(**id)) else {
+                return false;
+            };
+            let here = !are_apart(&track.area(), &ride.area);
+            let least = if here {
+                self.ebike.track
+            } else {
+                self.ebike.alarm
+            };
+            self.shows_ebike(thing) && thing.ebike >= least && thing.beside_ride < BESIDE_MIN
         };
-        seen.iter().filter(|id| !riding(id)).find(fits).copied()
+        let free = seen.iter().filter(|id| !self.is_riding(**id)).filter(fits);
+        let score = |id: &&TrackId| self.things.get(id).map_or(0.0, |thing| thing.ebike);
+        free.max_by(|a, b| score(a).total_cmp(&score(b))).copied()
+    }
+
+    fn is_riding(&self, id: TrackId) -> bool {
+        self.rides.iter().any(|ride| ride.track == id)
+    }
+
+    /// Returns whether the newest look at a thing shows an e-bike inside.
+    fn shows_ebike(&self, thing: &Thing) -> bool {
+        thing.inside && thing.ebike >= self.ebike.track && thing.ebike > thing.rival
     }
 
     fn raise_rides(&mut self, at: StreamTime, seen: &[TrackId], changes: &mut Vec<RideChange>) {
         for id in seen {
-            if self.rides.iter().any(|ride| ride.track == *id) {
+            if self.is_riding(*id) {
                 continue;
             }
             let (Some(thing), Some(track)) = (self.things.get(id), self.tracks.get(*id)) else {
@@ -359,100 +321,6 @@ impl Car {
             });
             self.rides.push(ride);
         }
-    }
-}
-
-impl Thing {
-    fn new(at: StreamTime, area: BoxPx) -> Self {
-        Self {
-            totals: Default::default(),
-            evidence: 0.0,
-            weight: 1.0,
-            stood: area,
-            judged_at: at,
-            hits: VecDeque::with_capacity(HITS_MIN + 1),
-            inside_since: None,
-            inside_looks: 0,
-            seen_at: at,
-            inside: false,
-            ebike: 0.0,
-            rival: 0.0,
-            top: Vec::with_capacity(TOP_SCORES + 1),
-            best_at: at,
-            beside_ride: 0,
-        }
-    }
-
-    fn see(&mut self, at: StreamTime, sighting: &Sighting, inside: bool, ebike: Thresholds) {
-        let stands = self.was_seen() && self.stood.iou(&sighting.area) >= STILL_IOU;
-        self.weight = if stands { STILL_WEIGHT } else { 1.0 };
-        if !stands {
-            self.stood = sighting.area;
-        }
-        self.ebike = sighting.scores[Class::Ebike as usize];
-        self.rival = rivals(&sighting.scores);
-        self.judge(at, gain(self.ebike, self.rival, ebike));
-        for (total, score) in self.totals.iter_mut().zip(sighting.scores) {
-            *total += score;
-        }
-        if self.ebike >= ebike.track {
-            if self.top.first().is_none_or(|best| self.ebike > *best) {
-                self.best_at = at;
-            }
-            self.top.push(self.ebike);
-            self.top.sort_by(|a, b| b.total_cmp(a));
-            self.top.truncate(TOP_SCORES);
-        }
-        if self.ebike >= ebike.alarm {
-            self.hits.push_back(at);
-            if self.hits.len() > HITS_MIN {
-                self.hits.pop_front();
-            }
-        }
-        (self.seen_at, self.inside) = (at, inside);
-        if inside {
-            self.inside_since.get_or_insert(at);
-            self.inside_looks = self.inside_looks.saturating_add(1);
-        } else {
-            (self.inside_since, self.inside_looks) = (None, 0);
-        }
-    }
-
-    /// Returns whether it was seen before this look.
-    fn was_seen(&self) -> bool {
-        self.totals.iter().any(|total| *total > 0.0)
-    }
-
-    /// Adds what one look says. What stands still fades as little as it gathers.
-    fn judge(&mut self, at: StreamTime, gain: f64) {
-        let elapsed_s = at.secs_since(self.judged_at).max(0.0);
-        let faded = self.evidence * (-self.weight * elapsed_s / FADE_S).exp();
-        let sum = faded + self.weight * gain;
-        self.evidence = sum.clamp(*EVIDENCE_RANGE.start(), *EVIDENCE_RANGE.end());
-        self.judged_at = at;
-    }
-
-    fn is_ebike_inside(&self, at: StreamTime) -> bool {
-        let recent = |first: &StreamTime| *first + HITS_WITHIN >= at;
-        self.inside
-            && self.inside_since.is_some_and(|since| since + HOLD <= at)
-            && self.inside_looks >= INSIDE_MIN
-            && self.hits.len() == HITS_MIN
-            && self.hits.front().is_some_and(recent)
-            && self.evidence >= EVIDENCE_MIN
-            && self.totals[Class::Ebike as usize] > rivals(&self.totals)
-    }
-
-    /// Returns the mean of its highest scores, less the share that the next best class has in it.
-    fn score(&self) -> f64 {
-        let (total, rival) = (self.totals[Class::Ebike as usize], rivals(&self.totals));
-        let mean = self.top.iter().sum::<f64>() / self.top.len().max(1) as f64;
-        let share = if total > 0.0 {
-            total / (total + rival)
-        } else {
-            0.0
-        };
-        (mean * share).clamp(0.0, 1.0)
     }
 }
 
@@ -502,59 +370,10 @@ impl Ride {
     }
 }
 
-/// Returns what one look says: 1 for a score of the alarm threshold, 0 half way down to the track
-/// threshold (as logits), less where another class comes near or passes it.
-fn gain(ebike: f64, rival: f64, thresholds: Thresholds) -> f64 {
-    let alarm = logit(thresholds.alarm);
-    // A table may set both thresholds alike.
-    let unit = ((alarm - logit(thresholds.track)) / 2.0).max(0.25);
-    let by_score = ((logit(ebike) - alarm) / unit + 1.0).clamp(LOW_MIN, GAIN_MAX);
-    let by_rival = ((logit(ebike) - logit(rival)) / unit).clamp(RIVAL_MIN, GAIN_MAX);
-    by_score.min(by_rival)
-}
-
-/// Returns the log odds of a score; scores that no model means are cut off.
-fn logit(score: f64) -> f64 {
-    let score = score.clamp(LEAST_SCORE, 1.0 - LEAST_SCORE / 5.0);
-    (score / (1.0 - score)).ln()
-}
-
-/// Returns the highest value among the classes that an e-bike is taken for.
-fn rivals(values: &[f64; Class::ALL.len()]) -> f64 {
-    [Class::Bicycle, Class::Pram, Class::Wheelchair, Class::Other]
-        .into_iter()
-        .map(|class| values[class as usize])
-        .fold(0.0, f64::max)
-}
-
-/// Puts detections of one thing by several classes together; people are left out.
-fn sightings(detections: &[Detection]) -> Vec<Sighting> {
-    let mut by_score: Vec<&Detection> = detections
-        .iter()
-        .filter(|detection| detection.class != Class::Person)
-        .collect();
-    by_score.sort_by(|a, b| b.score.total_cmp(&a.score));
-    let mut found: Vec<Sighting> = Vec::new();
-    for detection in by_score {
-        let index = found
-            .iter()
-            .position(|sighting| are_one(&sighting.area, &detection.area))
-            .unwrap_or_else(|| {
-                found.push(Sighting {
-                    area: detection.area,
-                    scores: Default::default(),
-                });
-                found.len() - 1
-            });
-        let score = &mut found[index].scores[detection.class as usize];
-        *score = score.max(detection.score);
-    }
-    found
-}
-
-fn are_one(a: &BoxPx, b: &BoxPx) -> bool {
+/// Returns whether two boxes overlap so little that they cannot be one machine.
+fn are_apart(a: &BoxPx, b: &BoxPx) -> bool {
     let smaller = a.area_px2().min(b.area_px2());
-    a.iou(b) >= SAME_IOU || (smaller > 0.0 && a.overlap_px2(b) >= SAME_SHARE * smaller)
+    a.overlap_px2(b) < APART_SHARE * smaller
 }
 
 #[cfg(test)]
@@ -724,7 +543,11 @@ mod tests {
         }
         script.show(6.0, &[]);
         assert_eq!((script.raised().len(), script.ended().len()), (1, 1));
-        assert!(script.raised()[0].raised_at <= StreamTime::from_secs_f64(3.0), "{}", script.raised()[0].raised_at);
+        assert!(
+            script.raised()[0].raised_at <= StreamTime::from_secs_f64(3.0),
+            "{}",
+            script.raised()[0].raised_at
+        );
     }
 
     #[test]
@@ -867,6 +690,28 @@ mod tests {
             .show(2.0 * LOOK_S, &[inside(0.7), second]);
         script.show(5.0, &[inside(0.7)]);
         assert_eq!(script.raised().len(), 1);
+    }
+
+    #[test]
+    fn two_boxes_of_one_machine_keep_one_ride() {
+        let mut script = Script::new();
+        script.show(3.0, &[inside(0.7)]);
+        // The model splits it: one half is called a pram and stays on the ride's track.
+        let halves = |left: f64, right: f64| {
+            let (class, other) = (Class::Ebike, Class::Pram);
+            [
+                thing(class, 0.7, 300.0 + left, 700.0),
+                thing(other, 0.4, 300.0 - right, 550.0),
+            ]
+        };
+        for _ in 0..15 {
+            script.show(LOOK_S, &halves(70.0, 0.0));
+            script.show(LOOK_S, &halves(60.0, 30.0));
+        }
+        script.show(10.0, &halves(90.0, 60.0)).show(6.0, &[]);
+        assert_eq!((script.raised().len(), script.ended().len()), (1, 1));
+        let ended_at = script.ended()[0].ended_at.expect("it ended");
+        assert!(ended_at >= StreamTime::from_secs_f64(18.0), "{ended_at}");
     }
 
     #[test]
