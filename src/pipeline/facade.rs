@@ -144,7 +144,7 @@ impl FacadeWatch {
                 size_px,
                 tracker: Tracker::new(size_px.0, size_px.1),
                 judge,
-                falling: Falling::new(size_px.0),
+                falling: Falling::new(size_px.0, size_px.1),
                 dossiers: Vec::new(),
                 falls: Vec::new(),
                 pictures: Vec::new(),
@@ -203,6 +203,7 @@ impl Stage {
         let tracks = self.tracker.tracks();
         self.dossiers
             .retain(|dossier| tracks.iter().any(|track| track.id == dossier.id));
+        let movers = self.movers();
         for (index, track) in tracks.iter().enumerate() {
             let settled =
                 self.falling.knows(track.id) && self.falling.better_teller(track).is_none();
@@ -220,7 +221,8 @@ impl Stage {
                 continue;
             }
             dossier.judged_at = track.sightings.len();
-            let Some(verdict) = self.judge.judge(track) else {
+            let others = movers.saturating_sub(1);
+            let Some(verdict) = self.judge.judge(track, others) else {
                 continue;
             };
             tracing::trace!(
@@ -252,6 +254,23 @@ impl Stage {
                 |index: &usize| crate::alarm::falling::typical_mass(&tracks[*index].sightings);
             mass(b).total_cmp(&mass(a)).then(a.cmp(b))
         });
+    }
+
+    /// Returns how many things move that could be judged and belong to no event. Twins that end in one
+    /// candidate are one thing.
+    fn movers(&self) -> usize {
+        let mut places: Vec<(u64, u64)> = self
+            .tracker
+            .tracks()
+            .iter()
+            .filter(|track| track.is_seen_now() && self.judge.may_fall(track))
+            .filter(|track| !self.falling.knows(track.id))
+            .map(|track| track.last().area.centre())
+            .map(|place| (place.x.to_bits(), place.y.to_bits()))
+            .collect();
+        places.sort_unstable();
+        places.dedup();
+        places.len()
     }
 
     /// Makes alarms of the falls, or adds them to the events they belong to.
