@@ -29,14 +29,17 @@ const LINGER: Duration = Duration::from_millis(1200);
 
 /// Share of the picture's width within which two things that began to fall at once are one event: a
 /// mirror image stands as far behind the glass as the thing before it, some metres.
-const BESIDE: f64 = 0.15;
+const BESIDE: f64 = 0.12;
 
 /// Time between the beginnings of two falls, as their curves tell it, up to which they are one, and
-/// what it grows by for each second that a fall had lasted when first seen. What flies away from the
-/// wall comes nearer a camera below and its image in the glass goes further: measured on a real
-/// bottle, their curves begin 1.1 s apart.
-const SAME_APEX_S: f64 = 1.2;
+/// what it grows by for each second that a fall had lasted when first seen.
+const SAME_APEX_S: f64 = 0.35;
 const SAME_APEX_PER_S: f64 = 0.25;
+
+/// The same for a thing and its mirror image below it: what flies away from the wall comes nearer a
+/// camera below, and seems to hang, while its image goes further and seems to sink. Measured on a
+/// real bottle, whose image's curve begins 1.1 s earlier.
+const IMAGE_APEX_S: f64 = 1.2;
 
 /// Share of the picture's height within which a track goes on where the event's fall leads, or
 /// springs from where it was last seen.
@@ -274,12 +277,16 @@ impl Event {
             let later = first.at >= point.at;
             later && point.area.centre().distance(first.area.centre()) < near_px
         });
-        let apart_s = verdict.apex().secs_since(self.verdict.apex()).abs();
+        let later_s = verdict.apex().secs_since(self.verdict.apex());
         let late_s = first
             .at
             .secs_since(verdict.apex())
             .max(self.verdict.reference.secs_since(self.verdict.apex()));
-        let together = apart_s <= SAME_APEX_S + SAME_APEX_PER_S * late_s.max(0.0)
+        // Of a thing and its image the upper one seems to begin later.
+        let above_px = self.seen_or_expected(last.at).y - last.area.y_px;
+        let image = above_px * later_s > 0.0;
+        let same_s = if image { IMAGE_APEX_S } else { SAME_APEX_S };
+        let together = later_s.abs() <= same_s + SAME_APEX_PER_S * late_s.max(0.0)
             && self.distance_px(track) < BESIDE * width_px;
         goes_on || springs || together
     }
