@@ -72,7 +72,28 @@ struct Dossier {
     id: TrackId,
     judged_at: usize,
     turned_down: u32,
-    written: bool,
+    written: Written,
+}
+
+/// What of a track stands in the tracks file: how long it was, and whether it fell.
+#[derive(Clone, Copy, Default)]
+struct Written {
+    sightings: usize,
+    falling: bool,
+}
+
+impl Written {
+    /// Returns whether the track has grown by half or come to fall since, and remembers it if so.
+    fn is_due(&mut self, track: &Track, verdict: &Verdict) -> bool {
+        let sightings = track.sightings.len();
+        let grown = 2 * sightings >= 3 * self.sightings;
+        let fell = verdict.is_fall() && !self.falling;
+        if grown || fell {
+            self.sightings = sightings;
+            self.falling |= verdict.is_fall();
+        }
+        grown || fell
+    }
 }
 
 /// The frames that go with an alarm's end.
@@ -233,10 +254,8 @@ impl Stage {
                 "judged"
             );
             if let Some(file) = file.as_deref_mut()
-                && !dossier.written
-                && (verdict.is_fall() || track.sightings.len() >= 12)
+                && dossier.written.is_due(track, &verdict)
             {
-                dossier.written = true;
                 file.write(
                     Judged {
                         track,
@@ -341,7 +360,7 @@ fn dossier(dossiers: &mut Vec<Dossier>, id: TrackId) -> &mut Dossier {
             id,
             judged_at: 0,
             turned_down: 0,
-            written: false,
+            written: Written::default(),
         });
         dossiers.len() - 1
     });
