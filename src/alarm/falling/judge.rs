@@ -40,6 +40,11 @@ const EVIDENCE_PER_MOVER: f64 = 1.0;
 const EVIDENCE_PER_MOVER_AND_DEVIATION: f64 = 0.2;
 const MOVERS_MAX: usize = 20;
 
+/// What is believed of the way across beforehand, standard deviations: what is thrown flies at a few
+/// metres a second and a camera's verticals lean a little; a bird's dive does both freely.
+const ASIDE_M_S: f64 = 3.0;
+const LEAN: f64 = 0.15;
+
 /// Mean squared deviation that a fall may have: things that tumble in front of a facade stay under
 /// 0.7, one wrong sighting in ten adds 1.2 at most.
 const MISFIT_MAX: f64 = 1.6;
@@ -312,7 +317,12 @@ fn evidence_needed(verdict: &Verdict, count: usize, movers: usize) -> f64 {
     let misfit = verdict.misfit.max(verdict.misfit_across);
     let deviations = misfit * count.min(SAMPLES_MAX) as f64;
     let each = EVIDENCE_PER_MOVER + EVIDENCE_PER_MOVER_AND_DEVIATION * deviations;
-    EVIDENCE_MIN + EVIDENCE_PER_MISFIT * misfit + each * movers.min(MOVERS_MAX) as f64
+    let aside_m_s = verdict.across.per_s / verdict.fall.px_per_m();
+    let strain = (aside_m_s / ASIDE_M_S).powi(2) + (verdict.across.per_px / LEAN).powi(2);
+    EVIDENCE_MIN
+        + EVIDENCE_PER_MISFIT * misfit
+        + each * movers.min(MOVERS_MAX) as f64
+        + strain.min(EVIDENCE_MIN)
 }
 
 /// Returns whether it came down in a time that a thing of some weight takes: at most twice that of
