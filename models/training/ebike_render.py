@@ -20,11 +20,13 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "fixtures" / "generate"))
 
 from elevator_car import Car, car_meshes, random_car  # noqa: E402
+from elevator_carts import balance_bike, buggy, dog, kick_scooter, luggage, shopping_cart, wheelchair  # noqa: E402
 from elevator_look import develop, random_look  # noqa: E402
-from elevator_mesh import library_model, placed, recoloured  # noqa: E402
-from elevator_people import person, random_style, standing  # noqa: E402
+from elevator_mesh import library_model, merge, placed, recoloured  # noqa: E402
+from elevator_people import crouching, person, poncho, random_style, seated, standing  # noqa: E402
 from elevator_render import Camera, World, render  # noqa: E402
-from elevator_things import LIBRARY_PEOPLE, Vehicle, bicycle, library_vehicle, moped, pick, pram, trolley  # noqa: E402
+from elevator_scooters import paint, scooter  # noqa: E402
+from elevator_things import LIBRARY_PEOPLE, Vehicle, bicycle, cloth, library_vehicle, moped, pick, pram, trolley  # noqa: E402
 
 CLASSES = ["ebike", "bicycle", "person", "pram", "wheelchair", "other"]
 
@@ -33,22 +35,30 @@ def random_vehicle(rng: np.random.Generator, kind: str) -> Vehicle:
     """One vehicle of a class, from every way there is to make one."""
     dice = rng.random()
     if kind == "ebike":
-        if dice < 0.60:
+        if dice < 0.66:
+            return scooter(rng)
+        if dice < 0.74:
             return moped(rng)
-        if dice < 0.80:
+        if dice < 0.88:
             return bicycle(rng, "electric")
-        return library_vehicle(rng, str(rng.choice(["vespa", "scooter2", "motorbike", "sport"], p=[0.42, 0.36, 0.15, 0.07])))
+        return library_vehicle(rng, str(rng.choice(["vespa", "scooter2", "motorbike", "sport"], p=[0.4, 0.4, 0.15, 0.05])))
     if kind == "bicycle":
-        if dice < 0.5:
+        if dice < 0.42:
             return bicycle(rng, "adult")
         if dice < 0.72:
             return bicycle(rng, "child")
-        return library_vehicle(rng, str(rng.choice(["town", "bmx", "tricycle"], p=[0.4, 0.35, 0.25])))
+        if dice < 0.78:
+            return balance_bike(rng)
+        return library_vehicle(rng, str(rng.choice(["town", "bmx", "tricycle"], p=[0.45, 0.35, 0.2])))
     if kind == "pram":
-        return pram(rng) if dice < 0.65 else library_vehicle(rng, "stroller")
+        return buggy(rng) if dice < 0.55 else pram(rng) if dice < 0.8 else library_vehicle(rng, "stroller")
     if kind == "wheelchair":
-        return library_vehicle(rng, "wheelchair")
-    return trolley(rng) if dice < 0.6 else library_vehicle(rng, str(rng.choice(["suitcase", "shopping", "kick", "wheelbarrow"], p=[0.3, 0.35, 0.25, 0.1])))
+        return wheelchair(rng) if dice < 0.65 else library_vehicle(rng, "wheelchair")
+    if dice < 0.4:
+        return trolley(rng)
+    if dice < 0.7:
+        return kick_scooter(rng) if dice < 0.52 else shopping_cart(rng)
+    return library_vehicle(rng, str(rng.choice(["suitcase", "shopping", "kick", "wheelbarrow"], p=[0.4, 0.3, 0.2, 0.1])))
 
 
 def _inside(car: Car, x: float, y: float, yaw: float, half: tuple[float, float]) -> bool:
@@ -69,7 +79,7 @@ def place(rng, car: Car, half, where: str, taken: list) -> tuple[float, float, f
         yaw = rng.choice([np.pi / 2, -np.pi / 2, 0, np.pi]) + rng.normal(0, 0.25) if rng.random() < 0.75 else rng.uniform(-np.pi, np.pi)
         if where == "inside":
             x, y = rng.uniform(0.2, car.width - 0.2), rng.uniform(0.2, car.depth - 0.15)
-            slack = 0.9
+            slack = 0.86
         elif where == "sill":
             yaw = rng.choice([np.pi / 2, -np.pi / 2]) + rng.normal(0, 0.15)
             x, y, slack = car.door_left + car.door_width * rng.uniform(0.35, 0.65), rng.uniform(-half[0], half[0] * 0.8), 0.9
@@ -86,7 +96,12 @@ def _somebody(rng, x: float, y: float, yaw: float):
         archive, path, w, d, h = pick(rng, LIBRARY_PEOPLE)
         mesh = recoloured(library_model(archive, path, w, d, h, np.pi / 2), rng, 0.25)
         return mesh.moved(placed(x, y, yaw, scale=rng.uniform(0.93, 1.03)))
-    return standing(random_style(rng, bool(rng.random() < 0.15)), x, y, yaw, None, rng.uniform(0, 0.15), rng.uniform(0, 6.3) if rng.random() < 0.4 else None,
+    style, dice = random_style(rng, bool(rng.random() < 0.15)), rng.random()
+    if dice < 0.07:
+        return crouching(style, x, y, yaw)
+    if dice < 0.1:
+        return seated(style, x, y, yaw)
+    return standing(style, x, y, yaw, None, rng.uniform(0, 0.15), rng.uniform(0, 6.3) if rng.random() < 0.4 else None,
                     rng.normal(0, 0.5))
 
 
@@ -103,6 +118,9 @@ def _with_people(rng, car: Car, vehicle: Vehicle, pose, objects: list, taken: li
         hands = grips if rng.random() < 0.8 else [None, None]
         feet = [world(f) for f in vehicle.feet] if rng.random() < 0.6 else [world([0.1, s * 0.36, 0.05]) for s in (1, -1)]
         objects.append(("person", person(style, world(vehicle.seat), yaw, hands, feet, rng.uniform(0.05, 0.5), rng.normal(0, 0.4))))
+        if grips is not None and vehicle.kind == "ebike" and rng.random() < 0.1:
+            cape = poncho(style, world(vehicle.seat), yaw, (grips[0] + grips[1]) / 2, paint(rng), cloth(rng) if rng.random() < 0.4 else None, rng)
+            objects[-1] = ("person", merge([objects[-1][1], cape]))
         if rng.random() < 0.12:
             objects.append(("person", person(random_style(rng), world(vehicle.seat + [-0.32, 0, 0.02]), yaw, None, [world([-0.35, s * 0.28, 0.25]) for s in (1, -1)], 0.2)))
         return
@@ -122,31 +140,74 @@ def _with_people(rng, car: Car, vehicle: Vehicle, pose, objects: list, taken: li
         taken.append((at[0], at[1], 0.2))
 
 
-def random_camera(rng, car: Car, where: str) -> tuple[Camera, int, int]:
-    """A camera as installers hang it, or a phone before the door; with the picture's size."""
+def random_camera(rng, car: Car, where: str, subject: np.ndarray | None) -> tuple[Camera, int, int]:
+    """A camera as installers hang it, or a phone before the door; with the picture's size. Most hang in a rear corner and look steeply down."""
     w, d, h = car.width, car.depth, car.height
-    kind = rng.choice(["corner", "wall", "centre", "phone"], p=[0.58, 0.14, 0.13, 0.15] if where != "closed" else [0.68, 0.17, 0.15, 0.0])
-    size = [(400, 300), (448, 252), (336, 336)][int(rng.choice(3, p=[0.42, 0.48, 0.10]))]
+    kind = rng.choice(["corner", "wall", "centre", "phone"], p=[0.64, 0.10, 0.11, 0.15] if where != "closed" else [0.75, 0.12, 0.13, 0.0])
+    size = [(368, 276), (400, 226), (320, 320)][int(rng.choice(3, p=[0.37, 0.53, 0.10]))]
     roll = rng.normal(0, 5)
     lens = str(rng.choice(["rectilinear", "equidistant", "equisolid", "stereographic"], p=[0.3, 0.3, 0.2, 0.2]))
-    fov = rng.uniform(70, 104) if lens == "rectilinear" else 85 + 75 * rng.random() ** 1.6
+    fov = rng.uniform(65, 104) if lens == "rectilinear" else 80 + 80 * rng.random() ** 1.7
     middle = np.array([w / 2, d / 2, 0.4]) + rng.normal(0, [0.2, 0.2, 0.2])
+    if subject is not None and rng.random() < 0.6:
+        middle = middle + (subject - middle) * rng.uniform(0.2, 0.9)
     if kind == "corner":
-        back = rng.random() < 0.75
-        x = rng.uniform(0.06, 0.25) if rng.random() < 0.5 else w - rng.uniform(0.06, 0.25)
-        position = np.array([x, d - rng.uniform(0.06, 0.25) if back else rng.uniform(0.06, 0.25), h - rng.uniform(0.05, 0.35)])
+        back = rng.random() < 0.8
+        x = rng.uniform(0.05, 0.22) if rng.random() < 0.5 else w - rng.uniform(0.05, 0.22)
+        position = np.array([x, d - rng.uniform(0.05, 0.22) if back else rng.uniform(0.05, 0.22), h - rng.uniform(0.04, 0.35)])
     elif kind == "wall":
         position = np.array([w * rng.uniform(0.3, 0.7), d - rng.uniform(0.05, 0.2), h - rng.uniform(0.05, 0.3)])
     elif kind == "centre":
-        position = np.array([w * rng.uniform(0.4, 0.6), d * rng.uniform(0.4, 0.6), h - 0.06])
-        middle, fov, roll = np.array([*position[:2], 0]) + rng.normal(0, [0.15, 0.15, 0]), max(fov, rng.uniform(105, 170)), rng.uniform(-180, 180)
+        position = np.array([w * rng.uniform(0.35, 0.65), d * rng.uniform(0.35, 0.65), h - 0.05])
+        middle, fov, roll = np.array([*position[:2], 0]) + rng.normal(0, [0.2, 0.2, 0]), max(fov, rng.uniform(100, 170)), rng.uniform(-180, 180)
         lens = "equidistant" if lens == "rectilinear" else lens
     else:
-        position = np.array([car.door_left + car.door_width * rng.uniform(0.1, 0.9), rng.uniform(-1.35, -0.3), rng.uniform(1.1, 1.9)])
-        middle, lens, fov = np.array([w / 2, d * rng.uniform(0.3, 1), rng.uniform(0.3, 1.0)]), "rectilinear", rng.uniform(55, 85)
+        position = np.array([car.door_left + car.door_width * rng.uniform(0.1, 0.9), rng.uniform(-1.6, -0.3), rng.uniform(1.1, 1.9)])
+        middle, lens, fov = np.array([w / 2, d * rng.uniform(0.3, 1), rng.uniform(0.3, 1.0)]), "rectilinear", rng.uniform(50, 85)
         if rng.random() < 0.4:
-            size, fov = (256, 352), rng.uniform(45, 70)
+            size, fov = (256, 352), rng.uniform(40, 70)
     return Camera(position, middle, float(fov), lens, float(roll)), *size
+
+
+def _moving(rng, light: np.ndarray, obj: np.ndarray, numbers: list[int]) -> np.ndarray:
+    """Smears what moves (a vehicle with its rider, or somebody) along one direction, as a slow shutter does."""
+    length = int(rng.integers(3, 12))
+    kernel = np.zeros((13, 13), np.float32)
+    a = rng.uniform(0, np.pi)
+    dx, dy = int(round(np.cos(a) * length / 2)), int(round(np.sin(a) * length / 2))
+    cv2.line(kernel, (6 - dx, 6 - dy), (6 + dx, 6 + dy), 1.0)
+    kernel /= kernel.sum()
+    mask = cv2.filter2D(np.isin(obj, numbers).astype(np.float32), -1, kernel)[..., None]
+    return light * (1 - mask) + cv2.filter2D(light.astype(np.float32), -1, kernel) * mask
+
+
+def _filled(rng, main: str, door: float) -> tuple[Car, list, list]:
+    """A car with what stands in it: (class, mesh), "" for things without a class; and the places taken, the main thing's first."""
+    for _ in range(5):  # a car may be too small for the vehicle
+        car = random_car(rng)
+        objects, taken = [], []
+        kinds = ([] if main == "none" else [main]) + ([str(rng.choice(["ebike", "bicycle", "pram", "other"], p=[0.25, 0.3, 0.2, 0.25]))] if rng.random() < 0.15 else [])
+        for kind in kinds:
+            vehicle = random_vehicle(rng, kind)
+            where = "inside" if door < 0.8 or rng.random() < 0.6 else str(rng.choice(["sill", "landing"], p=[0.75, 0.25]))
+            pose = place(rng, car, vehicle.half, where, taken)
+            if pose is None:
+                continue
+            objects.append((vehicle.kind, vehicle.mesh.moved(placed(*pose))))
+            taken.append((pose[0], pose[1], vehicle.half[1] + 0.12))
+            _with_people(rng, car, vehicle, pose, objects, taken)
+        if main == "none" or objects and objects[0][0] == main:
+            break
+    for _ in range(int(rng.choice([0, 1, 2, 3, 6], p=[0.42, 0.28, 0.17, 0.09, 0.04])) + (main == "none" and rng.random() < 0.6)):
+        pose = place(rng, car, (0.18, 0.18), "inside" if door < 0.8 or rng.random() < 0.85 else "landing", taken)
+        if pose is not None:
+            objects.append(("person", _somebody(rng, *pose)))
+            taken.append((pose[0], pose[1], 0.2))
+    for _ in range(1 + (rng.random() < 0.3) if rng.random() < 0.22 else 0):
+        pose = place(rng, car, (0.25, 0.25), "inside", taken)
+        if pose is not None:
+            objects.append(("", (dog(rng) if rng.random() < 0.2 else luggage(rng)).moved(placed(*pose))))
+    return car, objects, taken
 
 
 def make(index: int, out: Path) -> None:
@@ -154,42 +215,29 @@ def make(index: int, out: Path) -> None:
     label_path, image_path = out / "labels" / f"{index:06d}.txt", out / "images" / f"{index:06d}.jpg"
     if label_path.exists():
         return
-    rng = np.random.default_rng([20261123, index])
-    car = random_car(rng)
-    kinds = []
-    main = str(rng.choice(["ebike", "bicycle", "pram", "wheelchair", "other", "none"], p=[0.46, 0.19, 0.09, 0.05, 0.10, 0.11]))
-    if main != "none":
-        kinds.append(main)
-    if rng.random() < 0.15:
-        kinds.append(str(rng.choice(["ebike", "bicycle", "pram", "other"], p=[0.25, 0.3, 0.2, 0.25])))
+    rng = np.random.default_rng([20261126, index])
+    main = str(rng.choice(["ebike", "bicycle", "pram", "wheelchair", "other", "none"], p=[0.46, 0.19, 0.08, 0.05, 0.10, 0.12]))
     door = 0.0 if rng.random() < 0.45 else 1.0 if rng.random() < 0.75 else float(rng.random())
-    objects, taken = [], []
-    for kind in kinds:
-        vehicle = random_vehicle(rng, kind)
-        where = "inside" if door < 0.8 or rng.random() < 0.6 else str(rng.choice(["sill", "landing"], p=[0.7, 0.3]))
-        pose = place(rng, car, vehicle.half, where, taken)
-        if pose is None:
-            continue
-        objects.append((vehicle.kind, vehicle.mesh.moved(placed(*pose))))
-        taken.append((pose[0], pose[1], vehicle.half[1] + 0.12))
-        _with_people(rng, car, vehicle, pose, objects, taken)
-    for _ in range(int(rng.choice([0, 1, 2, 3, 5], p=[0.42, 0.28, 0.17, 0.09, 0.04])) + (main == "none" and rng.random() < 0.6)):
-        pose = place(rng, car, (0.18, 0.18), "inside" if door < 0.8 or rng.random() < 0.85 else "landing", taken)
-        if pose is not None:
-            objects.append(("person", _somebody(rng, *pose)))
-            taken.append((pose[0], pose[1], 0.2))
+    car, objects, taken = _filled(rng, main, door)
+    subject = np.array([taken[0][0], taken[0][1], 0.5]) if taken else None
     car_mesh, lamps = car_meshes(car, door)
     world = World([car_mesh, *(mesh for _, mesh in objects)], lamps, float(rng.uniform(0.06, 0.22)))
-    camera, width, height = random_camera(rng, car, "closed" if door < 0.8 else "open")
+    camera, width, height = random_camera(rng, car, "closed" if door < 0.8 else "open", subject)
     light, obj = render(world, camera, width, height, rng)
-    picture = develop(light, random_look(rng), rng)
+    if objects and rng.random() < 0.2:
+        light = _moving(rng, light, obj, [1, 2] if rng.random() < 0.6 else [int(rng.integers(1, len(objects) + 1))])
+    look = random_look(rng)
+    if camera.lens != "rectilinear" and camera.fov_deg > 125 and rng.random() < 0.15:
+        look.circle = float(rng.uniform(0.8, 1.0))
+        obj = np.where(np.hypot(*(np.indices(obj.shape)[::-1] - np.array([width / 2, height / 2])[:, None, None])) < look.circle * width / 2, obj, -1)
+    picture = develop(light, look, rng)
     lines = []
     for number, (kind, _) in enumerate(objects, start=1):
         ys, xs = np.nonzero(obj == number)
-        if len(xs) < 12:
+        if len(xs) < 12 or kind == "":
             continue
         x0, x1, y0, y1 = xs.min(), xs.max() + 1, ys.min(), ys.max() + 1
-        visible = len(xs) >= 0.0022 * width * height and min(x1 - x0, y1 - y0) >= 12
+        visible = len(xs) >= 0.004 * width * height and min(x1 - x0, y1 - y0) >= 12
         lines.append(f"{CLASSES.index(kind) if visible else -1} {(x0 + x1) / 2 / width:.5f} {(y0 + y1) / 2 / height:.5f} {(x1 - x0) / width:.5f} {(y1 - y0) / height:.5f}")
     cv2.imwrite(str(image_path), picture, [cv2.IMWRITE_JPEG_QUALITY, 90])
     temporary = label_path.with_suffix(".part")
