@@ -3,7 +3,7 @@
     cd models && python -m evaluation all            # everything; a run that was stopped goes on where it was
     cd models && python -m evaluation falls report   # one section again, and the file
 
-Sections: falls, ebike, rides, models; report joins those that were measured. Needs the built program (`make build`) and what the
+Sections: falls, ebike, rides, models; report joins those that were measured; gates makes fixtures/gates anew. Needs the built program (`make build`) and what the
 generators need (models/training/README.md).
 """
 
@@ -13,7 +13,7 @@ import argparse
 import os
 from pathlib import Path
 
-from . import costs, falls, pictures, report, rides
+from . import costs, falls, gates, pictures, report, rides
 from .program import ROOT, Program
 
 SECTIONS = ("falls", "ebike", "rides", "models", "report")
@@ -23,7 +23,7 @@ COUNTS, QUICK = (120, 600, 40), (12, 60, 6)
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="evaluation", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sections", nargs="+", choices=["all", *SECTIONS], metavar="SECTION")
+    parser.add_argument("sections", nargs="+", choices=["all", "gates", *SECTIONS], metavar="SECTION")
     parser.add_argument("--quick", action="store_true", help="a tenth of the material, to see that all works; writes no EVALUATION.md")
     parser.add_argument("--facades", type=int, help="clips of facades")
     parser.add_argument("--pictures", type=int, help="pictures of elevators")
@@ -39,6 +39,8 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     wanted = SECTIONS if "all" in args.sections else tuple(s for s in SECTIONS if s in args.sections)
     clips, images, trips = (given or count for given, count in zip((args.facades, args.pictures, args.rides), QUICK if args.quick else COUNTS))
+    if "gates" in args.sections:
+        gates.run(work)
     program = Program(args.binary, args.models, work, args.jobs)
     measured = {"falls": lambda: falls.run(program, args.work.resolve(), clips, args.jobs, args.real / "falling", not args.quick),
                 "ebike": lambda: pictures.run(program, args.work.resolve(), images, args.jobs, args.real / "ebike"),

@@ -1,0 +1,86 @@
+"""Makes the small subset for the regression gates of `make test` (tests/it/gates.rs): fixtures/gates.
+
+It is committed, so it is small and holds this project's own things only: no picture with a 3-D model from elsewhere. Its seeds are
+used by no training and by no other part of the evaluation.
+"""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import sys
+from pathlib import Path
+
+from .material import GENERATE, TRAINING
+from .program import ROOT
+
+OUT = ROOT / "fixtures" / "gates"
+# Seeds of facades, chosen for their variety and their size before anything was measured on them.
+FACADES: tuple[int, ...] = (190001, 190002, 190003, 190004)
+KBIT_S = 450  # at most, so that the files stay small
+PICTURES_FROM, EBIKES, OTHERS = 950_000, 24, 24
+JPEG_QUALITY = 70
+
+
+class NotOurs(Exception):
+    """A picture would hold a model that somebody else made."""
+
+
+def run(work: Path) -> None:
+    """Makes the subset anew: clips of facades and labelled pictures of elevator cars."""
+    sys.path[:0] = [str(GENERATE), str(TRAINING)]
+    OUT.mkdir(parents=True, exist_ok=True)
+    _facades()
+    _pictures(work)
+
+
+def _facades() -> None:
+    from facade import __main__ as facade
+    from facade import corpus
+
+    for seed in FACADES:
+        clip = corpus.clip(seed)
+        clip.name, clip.kbit_s, clip.preset = f"facade_{seed}", min(clip.kbit_s, KBIT_S), "medium"
+        facade.make(clip, OUT, False)
+
+
+def _pictures(work: Path) -> None:
+    """Renders pictures until there are enough with an e-bike to judge and enough without; those with a foreign model are left out."""
+    import cv2
+
+    render = importlib.import_module("ebike_render")
+    _refuse_foreign_models()
+    made, out = work / "gates", OUT / "pictures"
+    for folder in (made / "images", made / "labels"):
+        folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    missing, number, lines = {True: EBIKES, False: OTHERS}, PICTURES_FROM, []
+    while any(missing.values()):
+        number += 1
+        try:
+            render.make(number, made)
+        except NotOurs:
+            continue
+        rows = [line.split() for line in (made / "labels" / f"{number:06d}.txt").read_text().splitlines()]
+        boxes = [row[1:] for row in rows if row[0] == str(render.CLASSES.index("ebike"))]
+        if any(row[0] == "-1" for row in rows) or missing[bool(boxes)] == 0:
+            continue
+        missing[bool(boxes)] -= 1
+        picture = cv2.imread(str(made / "images" / f"{number:06d}.jpg"))
+        cv2.imwrite(str(out / f"{number}.jpg"), picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        what = sorted({render.CLASSES[int(row[0])] for row in rows})
+        listed = ", ".join(f"{{ x = {float(x):.4f}, y = {float(y):.4f}, width = {float(w):.4f}, height = {float(h):.4f} }}" for x, y, w, h in boxes)
+        lines += ["", "[[picture]]", f'file = "{number}.jpg"', f"shows = {what}".replace("'", '"'), f"ebikes = [{listed}]"]
+    head = ["# Made by `python -m evaluation gates`: what is on the pictures, and the boxes of the e-bikes (centre and size as shares of the picture)."]
+    (out / "labels.toml").write_text("\n".join(head + lines) + "\n")
+
+
+def _refuse_foreign_models() -> None:
+    def refuse(*_, **__):
+        raise NotOurs
+
+    for module in list(sys.modules.values()):
+        for name in ("library_model", "library_vehicle"):
+            if hasattr(module, name) and getattr(module, "__file__", None):
+                setattr(module, name, refuse)
