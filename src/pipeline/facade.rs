@@ -46,6 +46,7 @@ const FLOOD_S: f64 = 2.0;
 pub struct FacadeWatch {
     scene: Option<FacadeScene>,
     verifier: Option<Verifier>,
+    ignore_surprise: bool,
     motion: Motion,
     candidates: Vec<Candidate>,
     kept: Kept,
@@ -91,7 +92,7 @@ impl FacadeWatch {
     }
 
     /// Returns a watch that raises whatever the physics judge lets through, to gather tracks that a
-    /// verifier can be trained on. No service may use it.
+    /// verifier can be trained on and to measure what the verifier earns. No service may use it.
     pub fn unverified(scene: Option<FacadeScene>) -> Self {
         let masks = scene
             .as_ref()
@@ -99,6 +100,7 @@ impl FacadeWatch {
         Self {
             scene,
             verifier: None,
+            ignore_surprise: false,
             motion: Motion::new(masks),
             candidates: Vec::new(),
             kept: Kept::default(),
@@ -107,6 +109,12 @@ impl FacadeWatch {
             shake_px: 0.0,
             tracks_file: None,
         }
+    }
+
+    /// Also judges tracks that may be chance, to measure what the surprise score earns. No service
+    /// may use it.
+    pub fn ignore_surprise(&mut self) {
+        self.ignore_surprise = true;
     }
 
     /// Also writes every judged track and its patches to `file`, for training the verifier.
@@ -128,10 +136,14 @@ impl FacadeWatch {
                 .scene
                 .as_ref()
                 .and_then(|scene| scene.map(size_px.0, size_px.1));
+            let mut judge = Judge::new(size_px.0, size_px.1, map);
+            if self.ignore_surprise {
+                judge.ignore_surprise();
+            }
             self.stage = Some(Stage {
                 size_px,
                 tracker: Tracker::new(size_px.0, size_px.1),
-                judge: Judge::new(size_px.0, size_px.1, map),
+                judge,
                 falling: Falling::new(size_px.0),
                 dossiers: Vec::new(),
                 falls: Vec::new(),
@@ -194,7 +206,7 @@ impl Stage {
         for (index, track) in tracks.iter().enumerate() {
             let settled =
                 self.falling.knows(track.id) && self.falling.better_teller(track).is_none();
-            if !track.is_seen_now() || settled || !Judge::may_fall(track) {
+            if !track.is_seen_now() || settled || !self.judge.may_fall(track) {
                 continue;
             }
             let dossier = dossier(&mut self.dossiers, track.id);

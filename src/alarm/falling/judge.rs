@@ -124,6 +124,7 @@ impl Verdict {
 pub(crate) struct Judge {
     size_px: (f64, f64),
     map: Option<FacadeMap>,
+    surprise_min: f64,
 }
 
 impl Judge {
@@ -132,7 +133,13 @@ impl Judge {
         Self {
             size_px: (f64::from(width_px), f64::from(height_px)),
             map,
+            surprise_min: SURPRISE_MIN,
         }
+    }
+
+    /// Lets tracks through that may be chance, to measure what the surprise score earns.
+    pub(crate) fn ignore_surprise(&mut self) {
+        self.surprise_min = f64::NEG_INFINITY;
     }
 
     pub(crate) fn map(&self) -> Option<&FacadeMap> {
@@ -141,15 +148,16 @@ impl Judge {
 
     /// Returns whether the track is worth judging: surprising, and sinking for long
     /// enough.
-    pub(crate) fn may_fall(track: &Track) -> bool {
-        track.surprise >= SURPRISE_MIN && track.sightings.len() >= SIGHTINGS_MIN + track.sinks_from
+    pub(crate) fn may_fall(&self, track: &Track) -> bool {
+        track.surprise >= self.surprise_min
+            && track.sightings.len() >= SIGHTINGS_MIN + track.sinks_from
     }
 
     /// Returns the verdict on the track: on the longest part of it, up to now, that is a fall, or on
     /// the whole of it. None where it is too short or too slow to be worth the arithmetic.
     pub(crate) fn judge(&self, track: &Track) -> Option<Verdict> {
         let sightings = &track.sightings;
-        if !Self::may_fall(track) {
+        if !self.may_fall(track) {
             return None;
         }
         let count = sightings.len();
