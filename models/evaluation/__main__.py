@@ -17,8 +17,8 @@ from . import costs, falls, gates, pictures, report, rides
 from .program import ROOT, Program
 
 SECTIONS = ("falls", "ebike", "rides", "models", "report")
-# Clips of facades, pictures of elevators, clips of elevators.
-COUNTS, QUICK = (120, 600, 40), (12, 60, 6)
+# Clips of facades, pictures of elevators, clips of elevators, rides of ordinary passengers.
+COUNTS, QUICK = (120, 600, 48, 6), (12, 60, 5, 1)
 
 
 def main() -> None:
@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--facades", type=int, help="clips of facades")
     parser.add_argument("--pictures", type=int, help="pictures of elevators")
     parser.add_argument("--rides", type=int, help="clips of elevators")
+    parser.add_argument("--stories", type=int, help="rides of ordinary passengers, each shown twelve times")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many programs run at a time")
     parser.add_argument("--binary", type=Path, default=ROOT / "target" / "release" / "plumb")
     parser.add_argument("--models", type=Path, default=ROOT / "models", help="folder of models.toml and its files")
@@ -38,13 +39,13 @@ def main() -> None:
     work = (args.work / "quick" if args.quick else args.work).resolve()
     work.mkdir(parents=True, exist_ok=True)
     wanted = SECTIONS if "all" in args.sections else tuple(s for s in SECTIONS if s in args.sections)
-    clips, images, trips = (given or count for given, count in zip((args.facades, args.pictures, args.rides), QUICK if args.quick else COUNTS))
+    clips, images, trips, stories = (given or count for given, count in zip((args.facades, args.pictures, args.rides, args.stories), QUICK if args.quick else COUNTS))
     if "gates" in args.sections:
         gates.run(work)
     program = Program(args.binary, args.models, work, args.jobs)
     measured = {"falls": lambda: falls.run(program, args.work.resolve(), clips, args.jobs, args.real / "falling", not args.quick),
                 "ebike": lambda: pictures.run(program, args.work.resolve(), images, args.jobs, args.real / "ebike"),
-                "rides": lambda: rides.run(program, args.work.resolve(), trips, args.jobs), "models": lambda: costs.run(program)}
+                "rides": lambda: rides.run(program, args.work.resolve(), trips, stories, args.jobs), "models": lambda: costs.run(program)}
     for name in wanted:
         if name in measured:
             report.keep(work, name, measured[name](), program)

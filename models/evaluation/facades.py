@@ -24,6 +24,7 @@ class Way:
 
     cls: str
     boxes: list[tuple[float, float, float, float, float]]
+    contrast: float | None = None  # how much it stands out, in spreads of one frame's noise
     times: list[float] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -127,7 +128,8 @@ def read(folder: Path, name: str) -> Clip:
     things: dict[tuple[int, str], list[Way]] = {}
     for thing in truth["things"]:
         if thing["boxes"]:
-            things.setdefault((thing["thing"], thing["class"]), []).append(Way(thing["class"], [tuple(b[1:]) for b in thing["boxes"]]))
+            things.setdefault((thing["thing"], thing["class"]), []).append(
+                Way(thing["class"], [tuple(b[1:]) for b in thing["boxes"]], thing.get("contrast_noise")))
     falls = [_fall(alarm, things, expected, seconds) for alarm in expected.get("alarm", [])]
     movers = [way for (_, cls), ways in things.items() if cls != "falling_object" for way in ways]
     movers += [way for fall in falls for way in (fall.way, *fall.images)]
@@ -148,7 +150,7 @@ def _fall(alarm: dict, things: dict, expected: dict, clip_s: float) -> Fall:
     number, way = next((number, way) for (number, cls), ways in things.items() if cls == "falling_object" for way in ways if _passes(way, first))
     images = things.get((number, "reflection"), [])
     inside = [b for b in way.boxes if 0 <= b[1] < expected["width_px"] and 0 <= b[2] < expected["height_px"]]
-    way = Way(way.cls, inside)
+    way = Way(way.cls, inside, way.contrast)
     two_s, left_s = alarm["two_storeys_at_s"], min(alarm["left_at_s"], clip_s)
     moment = min(max(two_s, inside[0][0]), inside[-1][0])
     sides = sorted(min(b[3], b[4]) for b in inside if abs(b[0] - moment) <= 0.2) or [min(inside[-1][3:])]

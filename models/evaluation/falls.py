@@ -12,6 +12,7 @@ from .figures import percentile, rate, seconds, table
 from .program import Program
 
 SIZES = [("under 3 px", 0, 3), ("3 to 4 px", 3, 5), ("5 to 8 px", 5, 9), ("9 to 16 px", 9, 17), ("over 16 px", 17, 1e9)]
+CONTRASTS = [("under 3: barely visible", 0, 3), ("3 to 6", 3, 6), ("6 to 12", 6, 12), ("over 12: plain", 12, 1e9)]
 PLAIN = 5.0  # the size, px, from which on the aim is 95 %; from 3 px on it is 80 %
 WAYS = [("as shipped", True, ()), ("without the verifier", True, ("--without", "verifier")), ("without the surprise score", True, ("--without", "surprise")),
         ("without floor lines", False, ()), ("without floor lines and verifier", False, ("--without", "verifier"))]
@@ -60,7 +61,7 @@ def run(program: Program, work: Path, count: int, jobs: int, real: Path | None, 
     judged = [[judge(clip, answer["alarms"]) for clip, answer in zip(clips, answers[n * count:])] for n in range(len(ways))]
     shipped = judged[0]
     hours = sum(clip.seconds for clip in clips) / 3600
-    parts = [_made(clips, first, count, made_by, hours), _sizes(shipped), _lights(shipped), _kinds(shipped, hours), _false(shipped, hours), _times(shipped), _floors(shipped)]
+    parts = [_made(clips, first, count, made_by, hours), _sizes(shipped), _contrasts(shipped), _lights(shipped), _kinds(shipped, hours), _false(shipped, hours), _times(shipped), _floors(shipped)]
     if ablations:
         parts.append(_earned([(name, rows) for (name, _, _), rows in zip(ways, judged)], hours))
     figures = _figures(shipped, hours)
@@ -96,6 +97,16 @@ def _sizes(judged: list[Judged]) -> str:
         group = [(fall, alarm) for fall, alarm in rows if least <= fall.size_px < below]
         lines.append([name, rate(sum(a is not None for _, a in group), len(group))])
     return "### Recall by size\nThe smaller side when two storeys have been fallen, as the camera sees it: blur and smear included.\n\n" + table(["size", "found"], lines)
+
+
+def _contrasts(judged: list[Judged]) -> str:
+    rows = [(fall, alarm) for fall, alarm in _rows(judged) if fall.way.contrast is not None]
+    lines = []
+    for name, least, below in CONTRASTS:
+        group = [(fall, alarm) for fall, alarm in rows if least <= fall.way.contrast < below]
+        lines.append([name, _found(group, PLAIN), _found(group, 3, PLAIN)])
+    return ("### Recall by contrast\nHow much the object changes the picture at most, in standard deviations of one frame's noise; the median along its way.\n\n"
+            + table(["contrast", "5 px and more", "3 to 4 px"], lines)) if rows else ""
 
 
 def _lights(judged: list[Judged]) -> str:
@@ -186,13 +197,17 @@ def _missed(judged: list[Judged]) -> str:
     for one in judged:
         for fall, alarm in one.rows():
             if alarm is None and fall.size_px >= 3:
-                lines.append(f"- {one.clip.name}: {fall.size_px:.0f} px, {one.clip.light}, beside {', '.join(one.clip.kinds) or 'nothing'}; released at {seconds(fall.released_s)} s, "
+                lines.append(f"- {one.clip.name}: {fall.size_px:.0f} px, {_stands_out(fall)}{one.clip.light}, beside {', '.join(one.clip.kinds) or 'nothing'}; released at {seconds(fall.released_s)} s, "
                              f"in the picture for {fall.left_s - fall.way.times[0]:.1f} s")
         for alarm, cause in one.false:
             lines.append(f"- {one.clip.name}: false alarm at {seconds(alarm['raised_at_s'])} s from {CAUSES[cause]}, {one.clip.light}, score {alarm['score']:.2f}")
     small = sum(alarm is None and fall.size_px < 3 for one in judged for fall, alarm in one.rows())
     rest = f"\n\nAnd {small} falls of under 3 px." if small else ""
     return "### Missed falls and false alarms, one by one\n" + ("\n".join(lines) or "None.") + rest
+
+
+def _stands_out(fall: Fall) -> str:
+    return f"contrast {fall.way.contrast:.0f}, " if fall.way.contrast is not None else ""
 
 
 def _figures(judged: list[Judged], hours: float) -> dict:

@@ -51,8 +51,16 @@ def rides(work: Path, count: int, jobs: int) -> tuple[Path, str]:
     made_by = version(list(GENERATE.glob("elevator_*.py")))
     out = work / f"rides-{made_by}"
     command = [sys.executable, str(GENERATE / "elevator_clips.py"), "rides", "--out", str(out)]
-    _in_parts(command, RIDES_FROM, count, jobs, lambda seed: (out / f"ride_{seed}.toml").exists())
+    _in_parts(command, RIDES_FROM, count, jobs, lambda seed: (out / f"ride_{seed:06d}.toml").exists())
     return out, made_by
+
+
+def passengers(work: Path, stories: int, repeats: int, jobs: int) -> Path:
+    """The folder of ordinary passengers: each story is one rendered ride without wheels, in four files that repeat it."""
+    out = work / f"passengers-{version(list(GENERATE.glob('elevator_*.py')))}-{repeats}"
+    command = [sys.executable, str(GENERATE / "elevator_clips.py"), "passengers", "--out", str(out), "--repeats", str(repeats)]
+    _in_parts(command, RIDES_FROM, stories, jobs, lambda seed: (out / f"passengers_{seed:06d}_3.toml").exists())
+    return out
 
 
 def _in_parts(command: list[str], first: int, count: int, jobs: int, is_made) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import material
@@ -26,6 +27,7 @@ class Picture:
     path: Path
     boxes: list[tuple[str, tuple[float, float, float, float]]]
     unsure: bool = False  # holds something too hidden to judge
+    facts: dict = field(default_factory=dict)  # of a rendered one: camera, lens, infrared, dark, door, people
 
     def of(self, cls: str) -> list[tuple[float, float, float, float]]:
         return [box for name, box in self.boxes if name == cls]
@@ -62,7 +64,8 @@ def read(folder: Path, classes: list[str], names: list[str] | None = None) -> li
             unsure |= c < 0
             if c >= 0:
                 boxes.append((classes[int(c)], (x - w / 2, y - h / 2, x + w / 2, y + h / 2)))
-        out.append(Picture(image, boxes, unsure))
+        facts = folder / "facts" / f"{image.stem}.json"
+        out.append(Picture(image, boxes, unsure, json.loads(facts.read_text()) if facts.exists() else {}))
     return out
 
 
@@ -122,6 +125,7 @@ def run(program: Program, work: Path, count: int, jobs: int, real: Path | None) 
     parts.append("### Found and wrong\n" + _table(sets, threshold))
     parts.append(_by_size(seen, threshold))
     parts.append(_by_class(seen, threshold))
+    parts.append(_by_fact(seen, threshold))
     if real is not None and real.exists():
         parts.append(_left_out(program, real))
     parts.append(_tried(program, "ablation", ("real", "rendered", "both"), {"rendered, held out": rendered, **_held_out(real)}, "### Real data, rendered data, both",
@@ -180,6 +184,24 @@ def _by_class(seen: list[Seen], threshold: float) -> str:
     names = {"bicycle": "bicycle", "pram": "pram", "wheelchair": "wheelchair", "other": "suitcase, trolley, cart, kick scooter", "person": "people only", "empty": "empty car"}
     lines = [[names[c], rate(sum(s.any >= threshold for s in groups[c]), len(groups[c]))] for c in names if groups[c]]
     return "### What is wrongly called an e-bike\nRendered pictures without one.\n\n" + table(["what is in it", "called an e-bike"], lines)
+
+
+def _by_fact(seen: list[Seen], threshold: float) -> str:
+    """Recall and false alarms by how the picture was taken."""
+    groups = defaultdict(list)
+    for s in seen:
+        f = s.picture.facts
+        if not f:
+            return ""
+        groups[f"camera: {f['camera']}"].append(s)
+        groups["light: " + ("infrared" if f["infrared"] else "dark" if f["dark"] else "lit")].append(s)
+        groups[f"door: {f['door']}"].append(s)
+        groups["people: " + ("none" if f["people"] == 0 else "one" if f["people"] == 1 else "two and more")].append(s)
+    lines = []
+    for name in sorted(groups):
+        having, lacking = _split(groups[name])
+        lines.append([name, rate(sum(s.hit >= threshold for s in having), len(having)), rate(sum(s.any >= threshold for s in lacking), len(lacking))])
+    return "### By camera, light, door and people\nRendered pictures.\n\n" + table(["picture", "found", "wrong"], lines)
 
 
 def _left_out(program: Program, real: Path) -> str:

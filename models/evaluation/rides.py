@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,9 @@ from .figures import percentile, rate, seconds, table
 from .program import Program
 
 RAISED_WITHIN_S, ENDED_WITHIN_S = 2.0, 6.0
+REPEATS = 3  # how often a clip of ordinary passengers shows its ride
+NAMES = {"ebike": "an e-bike's ride, outside of its time", "bicycle": "bicycle", "pram": "pram", "wheelchair": "wheelchair", "other": "trolley, cart, kick scooter, suitcase",
+         "passengers": "people", "crowd": "crowd", "landing": "e-bike that stays on the landing"}
 EARLY_S = 0.5  # before it is seen at the door nothing may be raised
 
 
@@ -24,7 +26,9 @@ class Clip:
     scene: Path
     seconds: float
     rides: list[dict]
+    kind: str
     things: list[str]
+    story: int | None = None  # the rendered ride that it repeats, for passengers
 
 
 @dataclass
@@ -35,13 +39,14 @@ class Judged:
     false: list[dict]
 
 
-def read(folder: Path) -> list[Clip]:
-    """The clips of a folder: <name>.mp4, .scene.toml, .toml."""
+def read(folder: Path, names: set[str]) -> list[Clip]:
+    """The clips of these names in a folder: <name>.mp4, .scene.toml, .toml."""
     out = []
-    for path in sorted(folder.glob("*.mp4")):
+    for path in (folder / f"{name}.mp4" for name in sorted(names)):
         expected = tomllib.loads(path.with_suffix(".toml").read_text())
-        things = expected.get("things") or [expected["description"]]
-        out.append(Clip(path.stem, path, path.with_suffix(".scene.toml"), float(expected["duration_s"]), expected.get("alarm", []), sorted(set(things))))
+        kind = expected["description"].partition(":")[0]
+        out.append(Clip(path.stem, path, path.with_suffix(".scene.toml"), float(expected["duration_s"]), expected.get("alarm", []), kind, expected.get("things", []),
+                        expected.get("story")))
     return out
 
 
@@ -60,18 +65,25 @@ def judge(clip: Clip, alarms: list[dict]) -> Judged:
     return out
 
 
-def run(program: Program, work: Path, count: int, jobs: int) -> dict:
+def run(program: Program, work: Path, count: int, stories: int, jobs: int) -> dict:
     """Makes the clips, replays them, and returns the section."""
     folder, made_by = material.rides(work, count, jobs)
-    clips = read(folder)[:count]
-    judged = [judge(clip, answer["alarms"]) for clip, answer in zip(clips, program.replays([(c.path, "elevator", c.scene, ()) for c in clips], "rides"))]
-    hours = sum(c.seconds for c in clips) / 3600
-    rides = sum(len(c.rides) for c in clips)
-    parts = [f"{len(clips)} clips of `elevator_clips.py` from seed {material.RIDES_FROM} on (generator {made_by}), {hours * 60:.1f} minutes in all: {rides} rides of an e-bike, and "
-             f"{sum(not c.rides for c in clips)} clips without one. Replayed with the car's floor as the scene."]
-    parts += [_found(judged), _false(judged, hours), _missed(judged)]
-    figures = {"rides": rides, "found": sum(len(j.found) for j in judged), "false": sum(len(j.false) for j in judged), "hours": hours}
-    return {"markdown": "\n\n".join(parts), "figures": figures}
+    first = material.RIDES_FROM
+    judged = _judged(program, read(folder, {f"ride_{seed:06d}" for seed in range(first, first + count)}))
+    ordinary = material.passengers(work, stories, REPEATS, jobs)
+    people = _judged(program, read(ordinary, {f"passengers_{seed:06d}_{n}" for seed in range(first, first + stories) for n in range(4)}))
+    hours = sum(one.clip.seconds for one in judged) / 3600
+    rides = sum(len(one.clip.rides) for one in judged)
+    parts = [f"{count} clips of `elevator_clips.py rides --first-seed {first} --count {count}` (generator {made_by}), {hours * 60:.1f} minutes in all: {rides} rides of an e-bike, and "
+             f"{sum(not one.clip.rides for one in judged)} clips without one. Replayed with the car's floor as the scene. Intervals are 95 % (Wilson)."]
+    parts += [_found(judged), _by_thing(judged), _false(judged, hours), _ordinary(people, stories), _missed([*judged, *people])]
+    figures = {"rides": rides, "found": sum(len(j.found) for j in judged), "false": sum(len(j.false) for j in [*judged, *people]), "hours": hours}
+    return {"markdown": "\n\n".join(p for p in parts if p), "figures": figures}
+
+
+def _judged(program: Program, clips: list[Clip]) -> list[Judged]:
+    answers = program.replays([(clip.path, "elevator", clip.scene, ()) for clip in clips], "rides")
+    return [judge(clip, answer["alarms"]) for clip, answer in zip(clips, answers)]
 
 
 def _found(judged: list[Judged]) -> str:
@@ -94,18 +106,39 @@ def _found(judged: list[Judged]) -> str:
     return "### Rides\n" + table(["", ""], lines)
 
 
-def _false(judged: list[Judged], hours: float) -> str:
-    clips, alarms = Counter(), Counter()
+def _by_thing(judged: list[Judged]) -> str:
+    """Rides of an e-bike by what else is in the clip."""
+    groups: dict[str, list[Judged]] = {}
     for one in judged:
-        if not one.clip.rides:
-            what = ", ".join(one.clip.things)
-            clips[what] += 1
-            alarms[what] += len(one.false)
-    beside = sum(len(one.false) for one in judged if one.clip.rides)
-    total = beside + sum(alarms.values())
-    lines = [[what, clips[what], alarms[what]] for what in sorted(clips)]
-    lines += [["outside of the ride in clips with an e-bike", sum(bool(one.clip.rides) for one in judged), beside], ["**all**", len(judged), total]]
-    return f"### False alarms by what is in the car\n{total} in {hours:.3f} camera-hours.\n\n" + table(["in the clip", "clips", "false alarms"], lines)
+        if one.clip.rides:
+            for thing in set(one.clip.things) - {"ebike"} or {"nothing else"}:
+                groups.setdefault(thing, []).append(one)
+    lines = [[thing, rate(sum(len(one.found) for one in group), sum(len(one.clip.rides) for one in group))] for thing, group in sorted(groups.items())]
+    return "### Rides by what else is in the clip\nA ride stands in the row of each.\n\n" + table(["beside the e-bike", "rides with an alarm"], lines)
+
+
+def _false(judged: list[Judged], hours: float) -> str:
+    kinds: dict[str, list[Judged]] = {}
+    for one in judged:
+        kinds.setdefault(one.clip.kind, []).append(one)
+    lines = []
+    for kind, group in sorted(kinds.items()):
+        length = sum(one.clip.seconds for one in group) / 3600
+        false = sum(len(one.false) for one in group)
+        lines.append([NAMES.get(kind, kind), len(group), false, f"{false / length:.1f}"])
+    total = sum(len(one.false) for one in judged)
+    return (f"### False alarms by what is in the car\n{total} in {hours:.3f} camera-hours, in all of which something is going on.\n\n"
+            + table(["in the clip", "clips", "false alarms", "per camera-hour"], [*lines, ["**all**", len(judged), total, f"{total / hours:.1f}" if hours else "-"]]))
+
+
+def _ordinary(people: list[Judged], stories: int) -> str:
+    if not people:
+        return ""
+    hours = sum(one.clip.seconds for one in people) / 3600
+    false = sum(len(one.false) for one in people)
+    wrong = len({one.clip.story for one in people if one.false})
+    return (f"### Ordinary passengers\n{hours:.2f} camera-hours of people without anything on wheels, {len(people)} clips out of {stories} rendered rides: each is repeated, mirrored and lit "
+            f"anew, with an empty car between, so that only the rides are independent. False alarms: {false}, in {rate(wrong, stories)} of the rides.")
 
 
 def _missed(judged: list[Judged]) -> str:
