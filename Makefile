@@ -84,8 +84,19 @@ eval: build eval-deps ## Measure both models on held-out material (about half an
 eval-quick: build eval-deps ## The same on a tenth of the material, in a few minutes; writes nothing
 	$(EVALUATE) all --jobs $(JOBS) --quick
 
+train-deps: eval-deps $(VENV)/training
+
+TRAINING := $(wildcard models/training/requirements*.txt)
+$(VENV)/training: $(TRAINING) | $(VENV)/evaluation
+	$(VENV)/bin/python -m pip install --quiet $(addprefix --requirement ,$(TRAINING))
+	touch $@
+
+TRAIN ?= verifier ebike
+train: build train-deps ## From seeds to models.toml: data, training, export, hash (many hours; goes on where it was stopped)
+	$(VENV)/bin/python models/training/train.py $(TRAIN) --threads $(JOBS) --workers $(JOBS)
+
 clean: ## Remove what was built
 	$(CARGO) clean
 	rm -rf lib
 
-.PHONY: help deps runtime build demo test lint bench eval-deps eval eval-quick clean
+.PHONY: help deps runtime build demo test lint bench eval-deps eval eval-quick train-deps train clean

@@ -27,7 +27,7 @@ def rate(found: int, of: int) -> str:
 def percent(share: float) -> str:
     """Whole per cents; one digit more where a whole one would read as none or all."""
     value = 100 * share
-    return f"{value:.1f}" if 0 < value < 1.5 or 98.5 < value < 100 else f"{value:.0f}"
+    return f"{value:.1f}" if 0.05 <= value < 1.5 or 98.5 < value <= 99.95 else f"{value:.0f}"
 
 
 def percentile(values: list[float], share: float) -> float | None:
