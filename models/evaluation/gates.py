@@ -16,8 +16,8 @@ from .program import ROOT
 
 OUT = ROOT / "fixtures" / "gates"
 # Seeds of facades, chosen for their variety and their size before anything was measured on them.
-FACADES: tuple[int, ...] = (190001, 190002, 190003, 190004)
-KBIT_S = 450  # at most, so that the files stay small
+FACADES = (150_007, 150_014, 150_017, 150_018, 150_022)
+KBIT_S = 480  # at most, so that the files stay small
 RIDES = {950_001: "ebike", 950_002: "bicycle"}
 CRF = 32
 PICTURES_FROM, EBIKES, OTHERS = 950_000, 24, 24
