@@ -30,6 +30,14 @@ def percent(share: float) -> str:
     return f"{value:.1f}" if 0.05 <= value < 1.5 or 98.5 < value <= 99.95 else f"{value:.0f}"
 
 
+def aim(what: str, wanted: str, found: int, of: int, least: float | None = None, most: float | None = None) -> list[str]:
+    """A row of the summary: what is aimed at, what was measured, and whether the rate measured meets it."""
+    if of == 0:
+        return [what, wanted, "-", "nothing to say"]
+    met = (least is None or found / of >= least) and (most is None or found / of <= most)
+    return [what, wanted, rate(found, of), "met" if met else "**missed**"]
+
+
 def percentile(values: list[float], share: float) -> float | None:
     """The value that `share` of the values do not exceed; none of nothing."""
     ordered = sorted(values)

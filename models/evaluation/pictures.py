@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import material
-from .figures import rate, table
+from .figures import aim, rate, table
 from .program import ROOT, Program
 
 LEAST = 0.02  # detections are asked for from this score on: a threshold is then only a cut
@@ -132,9 +132,12 @@ def run(program: Program, work: Path, count: int, jobs: int, real: Path | None) 
                         "Training alike but for its pictures."))
     parts.append(_precision(program, {"rendered, held out": rendered, **_held_out(real)}))
     parts.append(_missed(sets, threshold))
-    having, lacking = _split(seen)
-    figures = {"with": len(having), "found": sum(s.hit >= threshold for s in having), "without": len(lacking), "wrong": sum(s.any >= threshold for s in lacking)}
-    return {"markdown": "\n\n".join(p for p in parts if p), "figures": figures}
+    aims = []
+    for name, group in sets.items():
+        having, lacking = _split(group)
+        aims.append(aim(f"e-bikes found, {name}", "90 %", sum(s.hit >= threshold for s in having), len(having), least=.9))
+        aims.append(aim(f"pictures without one called an e-bike, {name}", "at most 2 %", sum(s.any >= threshold for s in lacking), len(lacking), most=WRONG_SHARE))
+    return {"markdown": "\n\n".join(p for p in parts if p), "aims": aims}
 
 
 def _held_out(real: Path | None) -> dict[str, list[Picture]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import material
-from .figures import percentile, rate, seconds, table
+from .figures import aim, percentile, rate, seconds, table
 from .program import Program
 
 RAISED_WITHIN_S, ENDED_WITHIN_S = 2.0, 6.0
@@ -77,8 +77,29 @@ def run(program: Program, work: Path, count: int, stories: int, jobs: int) -> di
     parts = [f"{count} clips of `elevator_clips.py rides --first-seed {first} --count {count}` (generator {made_by}), {hours * 60:.1f} minutes in all: {rides} rides of an e-bike, and "
              f"{sum(not one.clip.rides for one in judged)} clips without one. Replayed with the car's floor as the scene. Intervals are 95 % (Wilson)."]
     parts += [_found(judged), _by_thing(judged), _false(judged, hours), _ordinary(people, stories), _missed([*judged, *people])]
-    figures = {"rides": rides, "found": sum(len(j.found) for j in judged), "false": sum(len(j.false) for j in [*judged, *people]), "hours": hours}
-    return {"markdown": "\n\n".join(p for p in parts if p), "figures": figures}
+    return {"markdown": "\n\n".join(p for p in parts if p), "aims": _aims(judged, people)}
+
+
+def _aims(judged: list[Judged], people: list[Judged]) -> list[list[str]]:
+    delays, ends, of = _times(judged)
+    idle = [one for one in [*judged, *people] if not one.clip.rides]
+    return [aim("rides of an e-bike with an alarm", "all", len(delays), of, least=1),
+            aim("rides with a second alarm", "none", sum(len(one.again) for one in judged), of, most=0),
+            aim("raised within 2 s of half of it being inside", "all", sum(d <= RAISED_WITHIN_S for d in delays), of, least=1),
+            aim("ended within 6 s of its leaving", "all", sum(e <= ENDED_WITHIN_S for e in ends), len(ends), least=1),
+            aim("clips without an e-bike's ride that raise an alarm", "none", sum(bool(one.false) for one in idle), len(idle), most=0)]
+
+
+def _times(judged: list[Judged]) -> tuple[list[float], list[float], int]:
+    """Seconds from half inside to the alarm, seconds from having left to the told end (where the clip shows it), and how many rides there are."""
+    delays, ends = [], []
+    for one in judged:
+        for number, alarm in one.found.items():
+            ride = one.clip.rides[number]
+            delays.append(alarm["raised_at_s"] - ride["half_inside_at_s"])
+            if "left_at_s" in ride and ride["left_at_s"] + ENDED_WITHIN_S <= one.clip.seconds and alarm["ended_at_s"] is not None:
+                ends.append(alarm["ended_at_s"] - ride["left_at_s"])
+    return delays, ends, sum(len(one.clip.rides) for one in judged)
 
 
 def _judged(program: Program, clips: list[Clip]) -> list[Judged]:
@@ -87,14 +108,7 @@ def _judged(program: Program, clips: list[Clip]) -> list[Judged]:
 
 
 def _found(judged: list[Judged]) -> str:
-    delays, ends, of = [], [], 0
-    for one in judged:
-        of += len(one.clip.rides)
-        for number, alarm in one.found.items():
-            ride = one.clip.rides[number]
-            delays.append(alarm["raised_at_s"] - ride["half_inside_at_s"])
-            if "left_at_s" in ride and ride["left_at_s"] + ENDED_WITHIN_S <= one.clip.seconds and alarm["ended_at_s"] is not None:
-                ends.append(alarm["ended_at_s"] - ride["left_at_s"])
+    delays, ends, of = _times(judged)
     lines = [["rides with an alarm (aim: all)", rate(len(delays), of)],
              ["second alarms for one ride (aim: none)", sum(len(one.again) for one in judged)],
              [f"raised within {RAISED_WITHIN_S:.0f} s of half the vehicle being inside", rate(sum(d <= RAISED_WITHIN_S for d in delays), of)],
