@@ -597,6 +597,19 @@ mod tests {
     }
 
     #[test]
+    fn a_pram_that_looks_like_an_ebike_through_the_door_raises_nothing() {
+        let mut script = Script::new();
+        script.show(3.0, &[at_door(0.8)]);
+        for step in 0..5 {
+            let top = 200.0 + 100.0 * f64::from(step);
+            let pram = thing(Class::Pram, 0.6, 300.0, top);
+            script.show(LOOK_S, &[pram, thing(Class::Ebike, 0.4, 300.0, top)]);
+        }
+        script.show(10.0, &[thing(Class::Pram, 0.7, 300.0, 600.0), inside(0.45)]);
+        assert_eq!(script.changes, []);
+    }
+
+    #[test]
     fn what_was_called_a_bicycle_at_the_door_can_still_be_an_ebike() {
         let mut script = Script::new();
         script.show(1.0, &[thing(Class::Bicycle, 0.5, 300.0, 100.0)]);
