@@ -1,5 +1,5 @@
-# Plumb. `make demo` shows it working, `make test` passes the tests; both install what they need on
-# Debian 12 with Rust, Python 3 and the package registries.
+# Plumb. `make demo` shows it working, `make test` passes the tests, `make eval` measures it; they install what
+# they need on Debian 12 with Rust, Python 3 and the package registries.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -62,8 +62,41 @@ bench: build ## Measure each stage (criterion) and the whole pipeline
 	target/release/plumb bench --kind facade --streams 4 --seconds 30
 	target/release/plumb bench --kind elevator --streams 4 --seconds 30
 
+# What the generators, the evaluation and the training need; another environment: `make eval VENV=…`.
+VENV ?= .venv
+REQUIREMENTS := $(wildcard fixtures/generate/requirements*.txt)
+JOBS ?= $(shell nproc)
+
+eval-deps: deps $(VENV)/evaluation ## Install what the evaluation needs: 3-D models, Python packages
+	@dpkg-query -W -f='$${Status}' sweethome3d-furniture 2>/dev/null | grep -q 'ok installed' || { \
+		$(SUDO) apt-get update -qq; $(SUDO) apt-get install -y -qq --no-install-recommends sweethome3d-furniture >/dev/null; }
+
+$(VENV)/evaluation: $(REQUIREMENTS)
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet $(addprefix --requirement ,$(REQUIREMENTS))
+	touch $@
+
+EVALUATE = cd models && PYTHONDONTWRITEBYTECODE=1 $(abspath $(VENV))/bin/python -m evaluation
+
+eval: build eval-deps ## Measure both models on held-out material (about half an hour); writes models/EVALUATION.md
+	$(EVALUATE) all --jobs $(JOBS)
+
+eval-quick: build eval-deps ## The same on a tenth of the material, in a few minutes; writes nothing
+	$(EVALUATE) all --jobs $(JOBS) --quick
+
+train-deps: eval-deps $(VENV)/training
+
+TRAINING := $(wildcard models/training/requirements*.txt)
+$(VENV)/training: $(TRAINING) | $(VENV)/evaluation
+	$(VENV)/bin/python -m pip install --quiet $(addprefix --requirement ,$(TRAINING))
+	touch $@
+
+TRAIN ?= verifier ebike
+train: build train-deps ## From seeds to models.toml: data, training, export, hash (many hours; goes on where it was stopped)
+	$(VENV)/bin/python models/training/train.py $(TRAIN) --threads $(JOBS) --workers $(JOBS)
+
 clean: ## Remove what was built
 	$(CARGO) clean
 	rm -rf lib
 
-.PHONY: help deps runtime build demo test lint bench clean
+.PHONY: help deps runtime build demo test lint bench eval-deps eval eval-quick train-deps train clean

@@ -1,7 +1,8 @@
 //! `plumb bench`: N live-paced streams through the service itself, from packets to webhooks on
-//! loopback, beside bare decoding of the same packets in the same run.
+//! loopback, beside bare decoding of the same packets in the same run; or one model alone.
 
 mod load;
+mod model;
 mod usage;
 
 use std::path::PathBuf;
@@ -24,8 +25,11 @@ const WARM_UP: Duration = Duration::from_secs(3);
 #[derive(clap::Args)]
 pub struct Args {
     /// What the cameras look at.
-    #[arg(long, value_enum)]
-    pub(super) kind: Kind,
+    #[arg(long, value_enum, required_unless_present = "model")]
+    kind: Option<Kind>,
+    /// Measure this model of models.toml alone, on one thread, instead of streams.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["kind", "activity", "clip", "fixtures"])]
+    model: Option<String>,
     /// Whether anything happens before them.
     #[arg(long, value_enum, default_value_t = Activity::Busy)]
     pub(super) activity: Activity,
@@ -76,7 +80,12 @@ struct Percentiles {
 
 /// Runs the command. Fails when the clip, the models or the service cannot be had.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let load = Load::prepare(args)?;
+    if let Some(name) = &args.model {
+        model::run(name, args.json)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let kind = args.kind.context("--kind is needed")?;
+    let load = Load::prepare(args, kind)?;
     let decode = load.decode_cost()?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
     let measured = runtime.block_on(measure(args, &load, decode));

@@ -46,6 +46,7 @@ const FLOOD_S: f64 = 2.0;
 pub struct FacadeWatch {
     scene: Option<FacadeScene>,
     verifier: Option<Verifier>,
+    ignore_surprise: bool,
     motion: Motion,
     candidates: Vec<Candidate>,
     kept: Kept,
@@ -112,7 +113,7 @@ impl FacadeWatch {
     }
 
     /// Returns a watch that raises whatever the physics judge lets through, to gather tracks that a
-    /// verifier can be trained on. No service may use it.
+    /// verifier can be trained on and to measure what the verifier earns. No service may use it.
     pub fn unverified(scene: Option<FacadeScene>) -> Self {
         let masks = scene
             .as_ref()
@@ -120,6 +121,7 @@ impl FacadeWatch {
         Self {
             scene,
             verifier: None,
+            ignore_surprise: false,
             motion: Motion::new(masks),
             candidates: Vec::new(),
             kept: Kept::default(),
@@ -128,6 +130,12 @@ impl FacadeWatch {
             shake_px: 0.0,
             tracks_file: None,
         }
+    }
+
+    /// Also judges tracks that may be chance, to measure what the surprise score earns. No service
+    /// may use it.
+    pub fn ignore_surprise(&mut self) {
+        self.ignore_surprise = true;
     }
 
     /// Also writes every judged track and its patches to `file`, for training the verifier.
@@ -149,11 +157,15 @@ impl FacadeWatch {
                 .scene
                 .as_ref()
                 .and_then(|scene| scene.map(size_px.0, size_px.1));
+            let mut judge = Judge::new(size_px.0, size_px.1, map);
+            if self.ignore_surprise {
+                judge.ignore_surprise();
+            }
             self.stage = Some(Stage {
                 size_px,
                 tracker: Tracker::new(size_px.0, size_px.1),
-                judge: Judge::new(size_px.0, size_px.1, map),
-                falling: Falling::new(size_px.0),
+                judge,
+                falling: Falling::new(size_px.0, size_px.1),
                 dossiers: Vec::new(),
                 falls: Vec::new(),
                 pictures: Vec::new(),
@@ -212,10 +224,11 @@ impl Stage {
         let tracks = self.tracker.tracks();
         self.dossiers
             .retain(|dossier| tracks.iter().any(|track| track.id == dossier.id));
+        let movers = self.movers();
         for (index, track) in tracks.iter().enumerate() {
             let settled =
                 self.falling.knows(track.id) && self.falling.better_teller(track).is_none();
-            if !track.is_seen_now() || settled || !Judge::may_fall(track) {
+            if !track.is_seen_now() || settled || !self.judge.may_fall(track) {
                 continue;
             }
             let dossier = dossier(&mut self.dossiers, track.id);
@@ -229,7 +242,8 @@ impl Stage {
                 continue;
             }
             dossier.judged_at = track.sightings.len();
-            let Some(verdict) = self.judge.judge(track) else {
+            let others = movers.saturating_sub(1);
+            let Some(verdict) = self.judge.judge(track, others) else {
                 continue;
             };
             tracing::trace!(
@@ -259,6 +273,23 @@ impl Stage {
                 |index: &usize| crate::alarm::falling::typical_mass(&tracks[*index].sightings);
             mass(b).total_cmp(&mass(a)).then(a.cmp(b))
         });
+    }
+
+    /// Returns how many things move that could be judged and belong to no event. Twins that end in one
+    /// candidate are one thing.
+    fn movers(&self) -> usize {
+        let mut places: Vec<(u64, u64)> = self
+            .tracker
+            .tracks()
+            .iter()
+            .filter(|track| track.is_seen_now() && self.judge.may_fall(track))
+            .filter(|track| !self.falling.knows(track.id))
+            .map(|track| track.last().area.centre())
+            .map(|place| (place.x.to_bits(), place.y.to_bits()))
+            .collect();
+        places.sort_unstable();
+        places.dedup();
+        places.len()
     }
 
     /// Makes alarms of the falls, or adds them to the events they belong to.

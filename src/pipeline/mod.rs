@@ -75,6 +75,11 @@ impl Detectors {
         }
     }
 
+    /// Returns the falling-object model.
+    pub fn verifier(&self) -> &Verifier {
+        &self.verifier
+    }
+
     /// Returns the models' names and digests, for manifests.
     pub fn digests(&self) -> Vec<ModelRecord> {
         let record = |(name, sha256): (&str, &str)| ModelRecord {

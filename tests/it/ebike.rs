@@ -12,7 +12,7 @@ fn plumb() -> Command {
     Command::new(env!("CARGO_BIN_EXE_plumb"))
 }
 
-fn detect(args: &[&str], pictures: &[PathBuf]) -> Output {
+pub(crate) fn detect(args: &[&str], pictures: &[PathBuf]) -> Output {
     let mut command = plumb();
     command
         .args(["detect", "--model", "ebike"])
@@ -21,11 +21,11 @@ fn detect(args: &[&str], pictures: &[PathBuf]) -> Output {
     command.output().expect("plumb runs")
 }
 
-fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn records(output: &Output) -> Vec<Value> {
+pub(crate) fn records(output: &Output) -> Vec<Value> {
     let text = String::from_utf8(output.stdout.clone()).expect("UTF-8");
     assert!(
         text.is_empty() || text.ends_with('\n'),
@@ -264,23 +264,27 @@ fn a_runtime_that_is_too_old_is_refused_with_both_versions() {
 
 /// What a person expects of an elevator clip.
 #[derive(serde::Deserialize)]
-struct Expected {
+pub(crate) struct Expected {
     #[serde(default)]
-    alarm: Vec<ExpectedRide>,
+    pub(crate) alarm: Vec<ExpectedRide>,
 }
 
 #[derive(serde::Deserialize)]
-struct ExpectedRide {
+pub(crate) struct ExpectedRide {
     /// First seen through the open door.
-    at_door_s: f64,
+    pub(crate) at_door_s: f64,
     /// Its middle passes the sill.
-    half_inside_at_s: f64,
+    pub(crate) half_inside_at_s: f64,
     /// Its last part has passed the sill outwards; none when it stays to the clip's end.
-    left_at_s: Option<f64>,
+    pub(crate) left_at_s: Option<f64>,
 }
 
 fn elevator_clips() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/video");
+    elevators(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/video"))
+}
+
+/// The clips of elevators in a folder, in the order of their names.
+pub(crate) fn elevators(folder: &Path) -> Vec<PathBuf> {
     let mut clips: Vec<PathBuf> = std::fs::read_dir(folder)
         .expect("the fixtures")
         .map(|entry| entry.expect("an entry").path())
@@ -293,8 +297,14 @@ fn elevator_clips() -> Vec<PathBuf> {
     clips
 }
 
+/// What a person expects of a clip, from the file beside it.
+pub(crate) fn expectations(clip: &Path) -> Expected {
+    let expected = std::fs::read_to_string(clip.with_extension("toml")).expect("expectations");
+    toml::from_str(&expected).expect("expectations")
+}
+
 /// Returns the alarms that `plumb replay` prints of a clip, as text.
-fn replayed(clip: &Path) -> Vec<String> {
+pub(crate) fn replayed(clip: &Path) -> Vec<String> {
     let mut command = plumb();
     command.args(["replay", "--kind", "elevator", "--json", "--scene"]);
     command.arg(clip.with_extension("scene.toml")).arg(clip);
@@ -312,8 +322,7 @@ fn each_ride_of_the_clips_is_one_alarm_in_time_and_nothing_else_is() {
     let clips = elevator_clips();
     assert!(clips.len() >= 3, "{clips:?}");
     for clip in clips {
-        let expected = std::fs::read_to_string(clip.with_extension("toml")).expect("expectations");
-        let expected: Expected = toml::from_str(&expected).expect("expectations");
+        let expected = expectations(&clip);
         let alarms = replayed(&clip);
         let name = clip.display();
         assert_eq!(alarms.len(), expected.alarm.len(), "{name}: {alarms:?}");

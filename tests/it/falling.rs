@@ -18,18 +18,27 @@ use serde_json::Value;
 
 /// What a person expects of a clip.
 #[derive(Deserialize)]
-struct Expected {
+pub(crate) struct Expected {
     #[serde(default)]
-    alarm: Vec<ExpectedAlarm>,
+    pub(crate) alarm: Vec<ExpectedAlarm>,
 }
 
 #[derive(Deserialize)]
-struct ExpectedAlarm {
-    released_at_s: f64,
-    two_storeys_at_s: f64,
-    left_at_s: f64,
-    floor: i64,
+pub(crate) struct ExpectedAlarm {
+    pub(crate) released_at_s: f64,
+    pub(crate) two_storeys_at_s: f64,
+    pub(crate) left_at_s: f64,
+    pub(crate) floor: i64,
     origin: Place,
+    pub(crate) path: Vec<PathPoint>,
+}
+
+/// Where the object is, about ten times a fall.
+#[derive(Deserialize)]
+pub(crate) struct PathPoint {
+    pub(crate) at_s: f64,
+    pub(crate) x_px: f64,
+    pub(crate) y_px: f64,
 }
 
 #[derive(Deserialize)]
@@ -39,8 +48,18 @@ struct Place {
 }
 
 fn fixtures() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/video");
-    let mut clips: Vec<PathBuf> = std::fs::read_dir(&folder)
+    facades(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/video"))
+}
+
+/// What a person expects of a clip, from the file beside it.
+pub(crate) fn expectations(clip: &Path) -> Expected {
+    let expected = std::fs::read_to_string(clip.with_extension("toml")).expect("beside it");
+    toml::from_str(&expected).expect("as the generator writes it")
+}
+
+/// The clips of facades in a folder, in the order of their names.
+pub(crate) fn facades(folder: &Path) -> Vec<PathBuf> {
+    let mut clips: Vec<PathBuf> = std::fs::read_dir(folder)
         .expect("the fixtures are committed")
         .map(|entry| entry.expect("readable").path())
         .filter(|path| {
@@ -53,7 +72,8 @@ fn fixtures() -> Vec<PathBuf> {
     clips
 }
 
-fn replay(clip: &Path, scene: Option<&Path>) -> String {
+/// What `plumb replay --json` prints of a facade.
+pub(crate) fn replay(clip: &Path, scene: Option<&Path>) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_plumb"));
     command.arg("replay").arg(clip);
     command.args(["--kind", "facade", "--json"]);
@@ -71,12 +91,13 @@ fn alarm_lines(stdout: &str) -> Vec<&str> {
     stdout.lines().filter(is_alarm).collect()
 }
 
-fn alarms(stdout: &str) -> Vec<Value> {
+/// The alarms among the lines that a replay printed.
+pub(crate) fn alarms(stdout: &str) -> Vec<Value> {
     let parse = |line: &str| serde_json::from_str(line).expect("a line of JSON");
     alarm_lines(stdout).into_iter().map(parse).collect()
 }
 
-fn number(alarm: &Value, key: &str) -> f64 {
+pub(crate) fn number(alarm: &Value, key: &str) -> f64 {
     alarm[key]
         .as_f64()
         .unwrap_or_else(|| panic!("{key} in {alarm}"))
@@ -86,8 +107,7 @@ fn number(alarm: &Value, key: &str) -> f64 {
 fn each_facade_raises_what_a_person_expects_and_nothing_else() {
     for clip in fixtures() {
         let scene = clip.with_extension("scene.toml");
-        let expected = std::fs::read_to_string(clip.with_extension("toml")).expect("beside it");
-        let expected: Expected = toml::from_str(&expected).expect("as the generator writes it");
+        let expected = expectations(&clip);
         let found = alarms(&replay(&clip, Some(&scene)));
         let name = clip.display();
         assert_eq!(found.len(), expected.alarm.len(), "{name}: {found:?}");

@@ -9,6 +9,7 @@ mod ebike;
 mod evidence;
 mod falling;
 mod fault;
+mod gates;
 mod killed;
 mod models;
 mod rtsp;

@@ -1,6 +1,7 @@
 //! Loading models: the runtime, the table, the hash and the shapes, against the shipped model.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use plumb::detect::{Models, Runtime, SessionError};
 use tempfile::TempDir;
@@ -186,6 +187,24 @@ fn an_unknown_model_is_answered_with_the_known_ones() {
         text.contains("\"ebkie\"") && text.contains("\"ebike\""),
         "{text}"
     );
+}
+
+#[test]
+fn one_model_alone_is_measured_and_named_by_its_digest() {
+    let models = Models::open(&runtime(), None).expect("the shipped table");
+    let (_, digest) = models
+        .digests()
+        .find(|(name, _)| *name == "verifier")
+        .expect("it ships");
+    let output = Command::new(env!("CARGO_BIN_EXE_plumb"))
+        .args(["bench", "--model", "verifier", "--json"])
+        .output()
+        .expect("plumb runs");
+    let figures: serde_json::Value =
+        serde_json::from_slice(&output.stdout).expect("one object of JSON");
+    assert_eq!(figures["sha256"], digest);
+    assert!(figures["ms_p50"].as_f64() > Some(0.0), "{figures}");
+    assert!(figures["ms_p95"].as_f64() >= figures["ms_p50"].as_f64());
 }
 
 #[test]

@@ -31,11 +31,11 @@ pub(super) struct Load {
 
 impl Load {
     /// Finds or makes the clip. Fails when there is none or it cannot be read.
-    pub(super) fn prepare(args: &Args) -> anyhow::Result<Self> {
+    pub(super) fn prepare(args: &Args, kind: Kind) -> anyhow::Result<Self> {
         let (clip, scene) = match &args.clip {
             Some(clip) => (clip.clone(), None),
             None => {
-                let name = match args.kind {
+                let name = match kind {
                     Kind::Facade => "facade_day_fall",
                     Kind::Elevator => "elevator_ebike_ride",
                 };
@@ -55,7 +55,7 @@ impl Load {
             folder,
             clip,
             scene,
-            kind: args.kind,
+            kind,
             streams: args.streams,
         })
     }
