@@ -81,8 +81,61 @@ def letterbox(picture: np.ndarray, width: int, height: int) -> tuple[np.ndarray,
     return out, scale, x, y
 
 
-def augmented(item: Item, width: int, height: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """One training picture [h,w,3] and its boxes [n,5] in pixels, through a random view, random light and a random codec."""
+class Cutouts:
+    """Real vehicles with transparent surroundings (see ebike_cutouts.py), by class; those of left-out sets are left out."""
+
+    # How often each is taken: what looks like an e-bike and is none is rare in real cars, and teaches most there.
+    ODDS = {EBIKE: 0.5, BICYCLE: 0.32, WHEELCHAIR: 0.18}
+
+    def __init__(self, folder: Path | None, without: list[str]) -> None:
+        self.pieces: dict[int, list[np.ndarray]] = {}
+        for path in sorted(folder.glob("*.png")) if folder else []:
+            source, kind = path.stem.split("_")[:2]
+            if source not in without:
+                self.pieces.setdefault(CLASSES.index(kind), []).append(cv2.imread(str(path), cv2.IMREAD_UNCHANGED))
+
+    def paste(self, picture: np.ndarray, boxes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Puts one into the picture, in place; returns the boxes with its own. What it hides for the most part is ignored from then on."""
+        kinds = sorted(self.pieces)
+        odds = np.array([self.ODDS[k] for k in kinds])
+        kind = int(rng.choice(kinds, p=odds / odds.sum()))
+        piece = self.pieces[kind][int(rng.integers(len(self.pieces[kind])))]
+        h, w = picture.shape[:2]
+        size = h * rng.uniform(0.3, 0.85) / max(piece.shape[:2])
+        angle, flip = (rng.normal(0, 14) if rng.random() < 0.85 else rng.uniform(-180, 180)), rng.random() < 0.5
+        c, s = abs(np.cos(np.radians(angle))), abs(np.sin(np.radians(angle)))
+        ph, pw = piece.shape[:2]
+        ow, oh = int(size * (pw * c + ph * s)) + 2, int(size * (pw * s + ph * c)) + 2
+        if min(ow, oh) < 24:
+            return boxes
+        matrix = cv2.getRotationMatrix2D((pw / 2, ph / 2), angle, size)
+        matrix[:, 2] += [ow / 2 - pw / 2, oh / 2 - ph / 2]
+        turned = cv2.warpAffine(piece[:, ::-1] if flip else piece, matrix, (ow, oh), flags=cv2.INTER_AREA if size < 1 else cv2.INTER_LINEAR)
+        x0, y0 = int(rng.uniform(-0.15, 1.15) * (w - ow)), int(rng.uniform(0.25, 1.1) * (h - oh))
+        left, top, right, bottom = max(0, x0), max(0, y0), min(w, x0 + ow), min(h, y0 + oh)
+        if right - left < 24 or bottom - top < 24:
+            return boxes
+        seen = turned[top - y0:bottom - y0, left - x0:right - x0].astype(np.float32)
+        alpha = seen[..., 3:] / 255
+        ys, xs = np.nonzero(alpha[..., 0] > 0.4)
+        if len(xs) < 0.3 * (turned[..., 3] > 100).sum() or len(xs) < 300:
+            return boxes
+        ground = picture[top:bottom, left:right].astype(np.float32)
+        colour = seen[..., :3]
+        inside = alpha[..., 0] > 0.4
+        tint = np.clip((ground.mean((0, 1)) + 20) / (colour[inside].mean(0) + 20), 0.5, 1.8)  # half way to the light of the place
+        colour = colour * (1 + rng.uniform(0.2, 0.8) * (tint - 1))
+        picture[top:bottom, left:right] = np.clip(ground * (1 - alpha) + colour * alpha, 0, 255).astype(np.uint8)
+        own = np.array([kind, left + xs.min(), top + ys.min(), left + xs.max() + 1, top + ys.max() + 1], np.float32)
+        for row in boxes:
+            lap = np.clip(np.minimum(row[3:], own[3:]) - np.maximum(row[1:3], own[1:3]), 0, None).prod()
+            if lap > 0.6 * np.prod(row[3:] - row[1:3]):
+                row[0] = -1
+        return np.concatenate([boxes, own[None]])
+
+
+def augmented(item: Item, width: int, height: int, rng: np.random.Generator, cutouts: Cutouts | None = None) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    """One training picture [h,w,3], its boxes [n,5] in pixels and the classes it knows, through a random view, light and codec."""
     picture = cv2.imread(str(item.path))
     h, w = picture.shape[:2]
     boxes = item.boxes.copy()
@@ -90,9 +143,13 @@ def augmented(item: Item, width: int, height: int, rng: np.random.Generator) -> 
     boxes[:, 2::2] *= h
     fit = min(width / w, height / h)
     real = item.source != "rendered"
+    if cutouts and cutouts.pieces and rng.random() < (0.35 if not real else 0.1):
+        boxes = cutouts.paste(picture, boxes, rng)
+    if rng.random() < (0.45 if real else 0.15):
+        picture, boxes = _bent(picture, boxes, rng)
     scale = fit * (np.exp(rng.uniform(-0.45, 0.55)) if rng.random() < 0.8 else 1.0)
-    angle = rng.normal(0, 9) if rng.random() < 0.75 else rng.uniform(-180, 180) if rng.random() < 0.35 else 0.0
-    stretch = np.exp(rng.normal(0, 0.12))
+    angle = rng.normal(0, 11) if rng.random() < 0.75 else rng.uniform(-180, 180) if rng.random() < 0.4 else 0.0
+    stretch = np.exp(rng.normal(0, 0.14))
     flip = -1 if rng.random() < 0.5 else 1
     c, s = np.cos(np.radians(angle)) * scale, np.sin(np.radians(angle)) * scale
     matrix = np.array([[c, -s], [s, c]]) @ np.diag([flip * stretch, 1 / stretch])
@@ -101,19 +158,22 @@ def augmented(item: Item, width: int, height: int, rng: np.random.Generator) -> 
         b = boxes[rng.integers(len(boxes)), 1:]
         focus = 0.5 * focus + 0.5 * np.array([(b[0] + b[2]) / 2, (b[1] + b[3]) / 2])
     shift = np.array([width, height]) / 2 - matrix @ focus + rng.uniform(-0.12, 0.12, 2) * [width, height]
-    full = np.concatenate([matrix, shift[:, None]], 1)
-    if real and rng.random() < 0.3:
-        picture, boxes = _bent(picture, boxes, rng)
+    full = np.vstack([np.concatenate([matrix, shift[:, None]], 1), [0, 0, 1]])
+    if rng.random() < 0.35:  # a camera tilted more, or hung elsewhere: far things shrink towards one side
+        tilt = np.eye(3)
+        tilt[2, :2] = rng.normal(0, 0.28, 2) / [width, height]
+        back = np.array([[1, 0, -width / 2], [0, 1, -height / 2], [0, 0, 1.0]])
+        full = np.linalg.inv(back) @ tilt @ back @ full
     if scale < 0.7:
         picture = cv2.GaussianBlur(picture, (0, 0), 0.35 / scale)
-    out = cv2.warpAffine(picture, full, (width, height), flags=cv2.INTER_LINEAR)
-    return _seen(out, rng), _moved(boxes, full, width, height, abs(angle))
+    out = cv2.warpPerspective(picture, full, (width, height), flags=cv2.INTER_LINEAR)
+    return _seen(out, rng), _moved(boxes, full, width, height, abs(angle)), item.known
 
 
 def _bent(picture: np.ndarray, boxes: np.ndarray, rng) -> tuple[np.ndarray, np.ndarray]:
     """Bends a real picture like a wider or narrower lens would; boxes follow by their corners and edge middles."""
     h, w = picture.shape[:2]
-    k = rng.uniform(-0.18, 0.25)
+    k = rng.uniform(-0.18, 0.45)
     def radius(x, y):
         return ((x - w / 2) / (w / 2)) ** 2 + ((y - h / 2) / (w / 2)) ** 2
     x, y = np.meshgrid(np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32))
@@ -131,15 +191,20 @@ def _bent(picture: np.ndarray, boxes: np.ndarray, rng) -> tuple[np.ndarray, np.n
 
 
 def _moved(boxes: np.ndarray, matrix: np.ndarray, width: int, height: int, angle_deg: float) -> np.ndarray:
-    """Boxes after the view: turned by an inscribed ellipse (tighter than the corners), clipped; mostly cut ones are ignored."""
+    """Boxes after the view [3,3]: turned by an inscribed ellipse (tighter than the corners), clipped; mostly cut ones are ignored."""
+    around = np.linspace(0, 2 * np.pi, 16, endpoint=False)
+    ellipse = np.stack([np.cos(around), np.sin(around)], 1)
+    corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], float)
     out = []
     for c, x0, y0, x1, y1 in boxes:
         centre, half = np.array([(x0 + x1) / 2, (y0 + y1) / 2]), np.array([x1 - x0, y1 - y0]) / 2
-        mid = matrix[:, :2] @ centre + matrix[:, 2]
-        a = matrix[:, :2] * half
-        ellipse, corner = np.hypot(a[:, 0], a[:, 1]), np.abs(a).sum(1)
-        reach = corner if angle_deg < 1e-3 else ellipse * 0.6 + corner * 0.4
-        low, high = mid - reach, mid + reach
+        def extent(shape):
+            p = np.concatenate([centre + shape * half, np.ones((len(shape), 1))], 1) @ matrix.T
+            p = p[:, :2] / np.maximum(p[:, 2:], 1e-3)
+            return np.concatenate([p.min(0), p.max(0)])
+        outer = extent(corners)
+        reach = outer if angle_deg < 1e-3 else extent(ellipse) * 0.6 + outer * 0.4
+        low, high = reach[:2], reach[2:]
         clipped = np.array([max(low[0], 0), max(low[1], 0), min(high[0], width), min(high[1], height)])
         inside = max(0, clipped[2] - clipped[0]) * max(0, clipped[3] - clipped[1])
         if inside <= 4:

@@ -1,7 +1,7 @@
 """Trains the e-bike detector on the CPU, with checkpoints; a stopped run goes on where it was.
 
     python models/training/ebike_train.py --weights PUBLISHED.onnx --rendered models/training/out/rendered \
-        --real ../shared/data/ebike --hold-out lily --minutes 25 --out models/training/out/run
+        --real ../shared/data/ebike --cutouts models/training/out/cutouts --hold-out lily --steps 1500 --out models/training/out/run
 
 Writes checkpoint.pt (weights, averaged weights, optimiser, step), log.txt and ebike.onnx into --out.
 """
@@ -18,10 +18,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ebike_data import EBIKE, augmented, real_items, rendered_items
+from ebike_data import EBIKE, Cutouts, augmented, real_items, rendered_items
 from ebike_model import BINS, CLASSES, Detector, decode, priors
 
 WIDTH, HEIGHT = 384, 256
+HARD_MAX = 100_000  # rendered pictures whose difficulty is remembered
 
 
 def iou(a: torch.Tensor, b: torch.Tensor, generalised: bool = False) -> torch.Tensor:
@@ -69,10 +70,14 @@ def assign(logits: torch.Tensor, boxes: torch.Tensor, prior: torch.Tensor, truth
     return match, overlap
 
 
-def loss_of(logits, bins, prior, truths, known) -> torch.Tensor:
-    """Quality focal loss on scores, generalised IoU and distribution focal loss on boxes, over a batch; and a loss per picture."""
+def loss_of(logits, bins, prior, truths, known) -> tuple[torch.Tensor, list[float]]:
+    """Quality focal loss on scores, generalised IoU and distribution focal loss on boxes, over a batch, and a loss per picture.
+
+    Returns the sum, and for each picture how wrong the model was about e-bikes.
+    """
     boxes = decode(bins, prior)
     score_loss, box_loss, bin_loss, picture_loss, weight_sum, positives = 0.0, 0.0, 0.0, 0.0, 1e-3, 0
+    wrong = [0.0] * len(truths)
     for b, truth in enumerate(truths):
         real = truth[truth[:, 0] >= 0]
         match, overlap = assign(logits[b].detach(), boxes[b].detach(), prior, real)
@@ -99,12 +104,14 @@ def loss_of(logits, bins, prior, truths, known) -> torch.Tensor:
             weight_sum = weight_sum + float(quality.sum())
             positives += len(rows)
         if known[b, EBIKE] > 0:
-            picture_loss = picture_loss + picture_loss_of(logits[b][:, EBIKE], match, real, weight[:, EBIKE], prior)
+            own_loss = picture_loss_of(logits[b][:, EBIKE], match, real, weight[:, EBIKE], prior)
+            wrong[b] = float(own_loss.detach())
+            picture_loss = picture_loss + own_loss
         probability = logits[b].sigmoid()
         focal = F.binary_cross_entropy_with_logits(logits[b], target, reduction="none") * (target - probability).abs() ** 2
         score_loss = score_loss + (focal * weight).sum()
-    return (2.5 * score_loss / max(positives, 1) + 2.0 * box_loss / weight_sum + 0.25 * bin_loss / weight_sum
-            + 1.0 * picture_loss / len(truths))
+    loss = 2.5 * score_loss / max(positives, 1) + 2.0 * box_loss / weight_sum + 0.25 * bin_loss / weight_sum + picture_loss / len(truths)
+    return loss, wrong
 
 
 def picture_loss_of(logit, match, real, weight, prior) -> torch.Tensor:
@@ -125,107 +132,138 @@ def picture_loss_of(logit, match, real, weight, prior) -> torch.Tensor:
 
 
 class Feed(torch.utils.data.IterableDataset):
-    """An endless stream of training pictures; small real sets are drawn more often than their numbers.
+    """An endless stream of training pictures: real ones by how much a set has to teach, rendered ones by what the model gets wrong.
 
-    The folder of rendered pictures is read again now and then: rendering may still be going on.
+    `hard` [rendered pictures] is shared with the trainer, which writes there how wrong the model was last time: a picture of a
+    pram that was called an e-bike comes again soon. The folder of rendered pictures is read again now and then: rendering may
+    still be going on.
     """
 
-    def __init__(self, real, rendered: Path | None, share_real: float, seed: int) -> None:
-        self.real, self.rendered, self.share_real, self.seed = real, rendered, share_real, seed
+    def __init__(self, real, rendered: Path | None, share_real: float, cutouts: Cutouts, size: tuple[int, int], seed: int, hard: torch.Tensor) -> None:
+        self.real, self.rendered, self.share_real, self.cutouts, self.size, self.seed, self.hard = real, rendered, share_real, cutouts, size, seed, hard
 
     def __iter__(self):
         worker = torch.utils.data.get_worker_info()
         rng = np.random.default_rng([self.seed, worker.id if worker else 0])
         cv2.setNumThreads(1)
-        real, rendered, drawn = self.real, [], 0
-        per_set = {"x50998": 3.0, "lily": 4.0, "etoiles": 3.0, "gumplyz": 2.0, "voc2007": 2.0, "wheelchair": 1.3}
-        odds = np.array([per_set[i.source] * (1.0 if len(i.boxes) else 2.5) for i in real])  # a bicycle or pram in a real car teaches most
-        odds /= max(odds.sum(), 1e-9)
+        real, rendered, drawn, odds = self.real, [], 0, None
+        per_set = {"x50998": 3.0, "lily": 4.0, "etoiles": 4.0, "gumplyz": 2.0, "voc2007": 2.0, "wheelchair": 1.3}
+        real_odds = np.array([per_set[i.source] * (1.0 if len(i.boxes) else 2.5) for i in real])  # a bicycle or pram in a real car teaches most
+        real_odds /= max(real_odds.sum(), 1e-9)
         while True:
-            if self.rendered and drawn % 400 == 0:
-                rendered = [i for i in rendered_items(self.rendered) if i.part == "train"]
+            if self.rendered and drawn % 1000 == 0:
+                rendered = [i for i in rendered_items(self.rendered) if i.part == "train" and int(i.path.stem) < len(self.hard)]
+                numbers = np.array([int(i.path.stem) for i in rendered])
+                odds = np.cumsum(0.25 + self.hard.numpy()[numbers]) if rendered else None
             drawn += 1
             if real and (rng.random() < self.share_real or not rendered):
-                item = real[int(rng.choice(len(real), p=odds))]
+                item, number = real[int(rng.choice(len(real), p=real_odds))], -1
             else:
-                item = rendered[int(rng.integers(len(rendered)))]
-            picture, boxes = augmented(item, WIDTH, HEIGHT, rng)
+                pick = int(np.searchsorted(odds, rng.random() * odds[-1], side="right"))
+                item, number = rendered[pick], int(numbers[pick])
+            picture, boxes, known_classes = augmented(item, *self.size, rng, self.cutouts)
             known = np.zeros(len(CLASSES), np.float32)
-            known[item.known] = 1
-            yield torch.from_numpy(picture).permute(2, 0, 1), torch.from_numpy(boxes), torch.from_numpy(known)
+            known[known_classes] = 1
+            yield torch.from_numpy(picture).permute(2, 0, 1), torch.from_numpy(boxes), torch.from_numpy(known), number
 
 
 def collate(batch):
-    return torch.stack([b[0] for b in batch]).float(), [b[1] for b in batch], torch.stack([b[2] for b in batch])
+    return torch.stack([b[0] for b in batch]).float(), [b[1] for b in batch], torch.stack([b[2] for b in batch]), [b[3] for b in batch]
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path, required=True, help="nanodet-plus-m_dynamic_coco.onnx")
     parser.add_argument("--rendered", type=Path)
     parser.add_argument("--real", type=Path)
-    parser.add_argument("--hold-out", nargs="*", default=[], help="real sets that are left out entirely")
+    parser.add_argument("--cutouts", type=Path, help="what ebike_cutouts.py wrote")
+    parser.add_argument("--hold-out", nargs="*", default=[], help="real sets that are left out entirely, their cut-outs too")
     parser.add_argument("--share-real", type=float, default=0.35)
-    parser.add_argument("--minutes", type=float, default=25)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--rate", type=float, default=7e-4)
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--size", type=int, nargs=2, default=[WIDTH, HEIGHT], help="multiples of 32; smaller is faster and teaches the same shapes")
+    parser.add_argument("--frozen", type=int, default=4, help="first blocks that keep the published weights")
+    parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--start", type=Path, help="checkpoint whose weights to begin with")
+    parser.add_argument("--start", type=Path, help="checkpoint whose averaged weights to begin with")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, required=True)
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+class Run:
+    """The weights in training, their running average and the optimiser, with a checkpoint that a stopped run goes on from."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args, self.step, self.running = args, 0, 0.0
+        self.model = Detector(args.weights, fresh_head=True, frozen_shuffles=args.frozen).to(memory_format=torch.channels_last)
+        self.model.check_shuffles()
+        self.average = copy.deepcopy(self.model)
+        self.optimiser = torch.optim.AdamW([p for p in self.model.parameters() if p.requires_grad], lr=args.rate, weight_decay=0.01)
+        self.hard = torch.full((HARD_MAX,), 0.5).share_memory_()
+        self.checkpoint = args.out / "checkpoint.pt"
+        if self.checkpoint.exists():
+            saved = torch.load(self.checkpoint)
+            self.model.load_state_dict(saved["model"])
+            self.average.load_state_dict(saved["average"])
+            self.optimiser.load_state_dict(saved["optimiser"])
+            self.hard.copy_(saved["hard"])
+            self.step = saved["step"]
+        elif args.start:
+            state = torch.load(args.start)["average"]
+            self.model.load_state_dict(state)
+            self.average.load_state_dict(state)
+
+    def learn(self, batch, prior: torch.Tensor) -> None:
+        pictures, truths, known, numbers = batch
+        rate = self.args.rate * min(1.0, (self.step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * min(1.0, self.step / self.args.steps))))
+        for group in self.optimiser.param_groups:
+            group["lr"] = float(rate)
+        logits, bins = self.model(pictures)
+        loss, per_picture = loss_of(logits, bins, prior, truths, known)
+        self.optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
+        self.optimiser.step()
+        self.step += 1
+        keep = min(0.998, self.step / (self.step + 20))
+        with torch.no_grad():
+            for a, m in zip(self.average.parameters(), self.model.parameters()):
+                a.lerp_(m, 1 - keep)
+        for number, wrong in zip(numbers, per_picture):
+            if number >= 0:
+                self.hard[number] = 0.5 * self.hard[number] + 0.5 * min(wrong, 3.0)
+        self.running = 0.97 * self.running + 0.03 * float(loss.detach()) if self.running else float(loss.detach())
+
+    def save(self) -> None:
+        part = self.checkpoint.with_suffix(".part")
+        torch.save({"model": self.model.state_dict(), "average": self.average.state_dict(), "optimiser": self.optimiser.state_dict(),
+                    "hard": self.hard, "step": self.step}, part)
+        part.rename(self.checkpoint)
+        self.average.save_onnx(self.args.out / "ebike.onnx", HEIGHT, WIDTH)
+
+
+def main() -> None:
+    args = arguments()
     args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     items = [i for i in (real_items(args.real) if args.real else []) if i.part == "train" and i.source not in args.hold_out]
-    model = Detector(args.weights, fresh_head=True).to(memory_format=torch.channels_last)
-    model.check_shuffles()
-    average = copy.deepcopy(model)
-    optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=args.rate, weight_decay=0.01)
-    step, spent = 0, 0.0
-    checkpoint = args.out / "checkpoint.pt"
-    if checkpoint.exists():
-        saved = torch.load(checkpoint)
-        model.load_state_dict(saved["model"])
-        average.load_state_dict(saved["average"])
-        optimiser.load_state_dict(saved["optimiser"])
-        step, spent = saved["step"], saved["spent"]
-    elif args.start:
-        state = torch.load(args.start)["average"]
-        model.load_state_dict(state)
-        average.load_state_dict(state)
-    feed = iter(torch.utils.data.DataLoader(Feed(items, args.rendered, args.share_real, args.seed + step), args.batch, num_workers=1, collate_fn=collate, prefetch_factor=4))
-    prior = torch.from_numpy(priors(HEIGHT, WIDTH))
+    run = Run(args)
+    feed = Feed(items, args.rendered, args.share_real, Cutouts(args.cutouts, args.hold_out), tuple(args.size), args.seed + run.step, run.hard)
+    batches = iter(torch.utils.data.DataLoader(feed, args.batch, num_workers=1, collate_fn=collate, prefetch_factor=4))
+    prior = torch.from_numpy(priors(args.size[1], args.size[0]))
     log = (args.out / "log.txt").open("a")
-    print(f"{len(items)} real pictures, from step {step}", file=log, flush=True)
-    began, running = time.monotonic(), 0.0
-    while True:
-        done = min(1.0, (spent + time.monotonic() - began) / (args.minutes * 60))
-        rate = float(args.rate * min(1.0, (step + 1) / 60) * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * done))))
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        pictures, truths, known = next(feed)
-        logits, bins = model(pictures)
-        loss = loss_of(logits, bins, prior, truths, known)
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-        optimiser.step()
-        step += 1
-        keep = min(0.995, step / (step + 20))
-        with torch.no_grad():
-            for a, m in zip(average.parameters(), model.parameters()):
-                a.lerp_(m, 1 - keep)
-        running = 0.95 * running + 0.05 * float(loss.detach()) if step > 1 else float(loss.detach())
-        if step % 20 == 0:
-            print(f"step {step} loss {running:.3f} rate {rate:.2e} share {done:.3f} pictures {step * args.batch}", file=log, flush=True)
-        if step % 50 == 0 or done >= 1:
-            torch.save({"model": model.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict(), "step": step,
-                        "spent": spent + time.monotonic() - began}, checkpoint.with_suffix(".part"))
-            checkpoint.with_suffix(".part").rename(checkpoint)
-            average.save_onnx(args.out / "ebike.onnx", HEIGHT, WIDTH)
-        if done >= 1:
-            return
+    print(f"{len(items)} real pictures, from step {run.step} to {args.steps}, {args.size[0]}x{args.size[1]}", file=log, flush=True)
+    began = time.monotonic()
+    first = run.step
+    while run.step < args.steps:
+        run.learn(next(batches), prior)
+        if run.step % 20 == 0:
+            speed = (run.step - first) * args.batch / (time.monotonic() - began)
+            print(f"step {run.step} loss {run.running:.3f} {speed:.1f} pictures a second", file=log, flush=True)
+        if run.step % 100 == 0 or run.step == args.steps:
+            run.save()
 
 
 if __name__ == "__main__":

@@ -24,10 +24,16 @@ MODELS = ROOT / "models"
 # Seeds (first, count) of the verifier's clips; from 60000 on they hold clutter whose way gains speed as a fall's does.
 TRAIN_CLIPS, TEST_CLIPS, REAL_CLIPS = [(30_000, 300), (60_000, 300)], [(100_000, 40), (160_000, 40)], 30
 VERIFIER_STEPS = 3000
-# The detector's rendered pictures, and its steps of a batch: first small and fast, then at the size that ships.
-PICTURES = 12_000
-STAGES = [("small", 2400, (288, 192), 1e-3, 11), ("full", 1200, (384, 256), 6e-4, 12)]
-COMPARED_STEPS = 1200
+# The detector's rendered pictures. It learns shapes from them alone, then goes on with real pictures: first without one set, so that what it
+# finds in cars it never saw is known, then with all, and at last at the size that ships.
+PICTURES = 2611
+SMALL = ["--size", 288, 192]
+SHAPES = [*SMALL, "--steps", 2400, "--rate", 1e-3, "--seed", 11]
+LEFT_OUT = [*SMALL, "--steps", 800, "--rate", 7e-4, "--seed", 21, "--share-real", 0.4]
+BOTH = [*SMALL, "--steps", 2400, "--rate", 7e-4, "--seed", 31, "--share-real", 0.4]
+LAST = ["--steps", 350, "--rate", 2e-4, "--seed", 41, "--share-real", 0.4]
+REAL_ONLY = [*SMALL, "--steps", 800, "--rate", 1e-3, "--seed", 21, "--share-real", 1]
+FIRST_LEFT_OUT = "lily"  # the shipped detector goes on from where this set was left out
 REAL_SETS = ("x50998", "lily", "etoiles")
 
 
@@ -69,51 +75,56 @@ def verifier(way: Way) -> None:
 
 def ebike(way: Way) -> None:
     """Pictures, cut-outs, training in stages, export; the hash goes into models.toml. The int8 form is left for the evaluation."""
-    sources = material(way)
-    start: list = []
-    for name, steps, size, rate, seed in STAGES:
-        out = way.out / f"ebike-{name}"
-        way.run("ebike_train.py", "--weights", way.weights, *sources, "--steps", way.count(steps), "--size", *size, "--rate", rate, "--seed", seed, "--threads", way.threads, *start, "--out", out)
-        start = ["--start", out / "checkpoint.pt"]
+    rendered, real = material(way)
+    start = shapes(way)
+    if real:
+        start = train(way, "loo/" + FIRST_LEFT_OUT, LEFT_OUT, [*rendered, *real, "--hold-out", FIRST_LEFT_OUT, "--start", start])
+    start = train(way, "ablation/both", BOTH, [*rendered, *real, "--start", start])
+    start = train(way, "last", LAST, [*rendered, *real, "--start", start])
     model = MODELS / "ebike.onnx" if way.ships else way.out / "ebike.onnx"
-    way.run("ebike_export.py", "--weights", way.weights, "--checkpoint", start[1], "--out", model)
+    way.run("ebike_export.py", "--weights", way.weights, "--checkpoint", start, "--out", model)
     if way.ships:
         write_hash("ebike", model)
-    calibrated = [word for word in sources if word not in ("--cutouts", way.out / "cutouts")]
-    way.run("ebike_int8.py", "--model", model, *calibrated, "--out", way.out / "precision" / "int8" / "ebike.onnx")
+    way.run("ebike_int8.py", "--model", model, *rendered, *real[:2], "--out", way.out / "precision" / "int8" / "ebike.onnx")
 
 
-def material(way: Way) -> list:
-    """Renders the pictures and cuts vehicles out of the real ones; returns the options that name them."""
+def material(way: Way) -> tuple[list, list]:
+    """Renders the pictures and cuts vehicles out of the real ones; returns the options that name the rendered and the real ones."""
     rendered = way.out / "rendered"
     way.run("ebike_render.py", "--out", rendered, "--count", way.count(PICTURES), "--workers", way.workers)
-    sources = ["--rendered", rendered]
-    if way.real:
+    if not way.real:
+        return ["--rendered", rendered], []
+    if not (way.out / "cutouts").exists():
         way.run("ebike_cutouts.py", "--real", way.real, "--out", way.out / "cutouts")
-        sources += ["--real", way.real, "--cutouts", way.out / "cutouts"]
-    return sources
+    return ["--rendered", rendered], ["--real", way.real, "--cutouts", way.out / "cutouts"]
 
 
-def compared(way: Way, sources: list, more: list, out: Path) -> None:
-    """One detector for a comparison: all are trained alike, shorter than the one that ships."""
-    _, _, size, rate, seed = STAGES[0]
-    way.run("ebike_train.py", "--weights", way.weights, *sources, *more, "--steps", way.count(COMPARED_STEPS), "--size", *size, "--rate", rate, "--seed", seed, "--threads", way.threads, "--out", out)
+def train(way: Way, name: str, how: list, sources: list) -> Path:
+    """One run of the trainer; returns its checkpoint."""
+    steps = how.index("--steps") + 1
+    how = [*how[:steps], way.count(how[steps]), *how[steps + 1:]]
+    way.run("ebike_train.py", "--weights", way.weights, *sources, *how, "--threads", way.threads, "--out", way.out / name)
+    return way.out / name / "checkpoint.pt"
+
+
+def shapes(way: Way) -> Path:
+    """The detector of rendered pictures alone, from which all others go on."""
+    return train(way, "ablation/rendered", SHAPES, material(way)[0])
 
 
 def ablation(way: Way) -> None:
-    """Real pictures only, rendered ones only, both."""
-    both = material(way)
-    compared(way, both[:2], [], way.out / "ablation" / "rendered")
-    if way.real:
-        compared(way, both[2:], ["--share-real", 1], way.out / "ablation" / "real")
-        compared(way, both, [], way.out / "ablation" / "both")
+    """Real pictures only; rendered ones only and both are steps on the way to the shipped file."""
+    _, real = material(way)
+    if real:
+        train(way, "ablation/real", REAL_ONLY, real)
 
 
 def left_out(way: Way) -> None:
     """For each real set with e-bikes a detector that never saw it."""
-    both = material(way)
-    for name in REAL_SETS if way.real else ():
-        compared(way, both, ["--hold-out", name], way.out / "loo" / name)
+    rendered, real = material(way)
+    start = shapes(way)
+    for name in REAL_SETS if real else ():
+        train(way, f"loo/{name}", LEFT_OUT, [*rendered, *real, "--hold-out", name, "--start", start])
 
 
 def write_hash(name: str, model: Path) -> None:

@@ -72,7 +72,28 @@ struct Dossier {
     id: TrackId,
     judged_at: usize,
     turned_down: u32,
-    written: bool,
+    written: Written,
+}
+
+/// What of a track stands in the tracks file: how long it was, and whether it fell.
+#[derive(Clone, Copy, Default)]
+struct Written {
+    sightings: usize,
+    falling: bool,
+}
+
+impl Written {
+    /// Returns whether the track has grown by half or come to fall since, and remembers it if so.
+    fn is_due(&mut self, track: &Track, verdict: &Verdict) -> bool {
+        let sightings = track.sightings.len();
+        let grown = 2 * sightings >= 3 * self.sightings;
+        let fell = verdict.is_fall() && !self.falling;
+        if grown || fell {
+            self.sightings = sightings;
+            self.falling |= verdict.is_fall();
+        }
+        grown || fell
+    }
 }
 
 /// The frames that go with an alarm's end.
@@ -144,7 +165,7 @@ impl FacadeWatch {
                 size_px,
                 tracker: Tracker::new(size_px.0, size_px.1),
                 judge,
-                falling: Falling::new(size_px.0),
+                falling: Falling::new(size_px.0, size_px.1),
                 dossiers: Vec::new(),
                 falls: Vec::new(),
                 pictures: Vec::new(),
@@ -203,6 +224,7 @@ impl Stage {
         let tracks = self.tracker.tracks();
         self.dossiers
             .retain(|dossier| tracks.iter().any(|track| track.id == dossier.id));
+        let movers = self.movers();
         for (index, track) in tracks.iter().enumerate() {
             let settled =
                 self.falling.knows(track.id) && self.falling.better_teller(track).is_none();
@@ -220,7 +242,8 @@ impl Stage {
                 continue;
             }
             dossier.judged_at = track.sightings.len();
-            let Some(verdict) = self.judge.judge(track) else {
+            let others = movers.saturating_sub(1);
+            let Some(verdict) = self.judge.judge(track, others) else {
                 continue;
             };
             tracing::trace!(
@@ -231,10 +254,8 @@ impl Stage {
                 "judged"
             );
             if let Some(file) = file.as_deref_mut()
-                && !dossier.written
-                && (verdict.is_fall() || track.sightings.len() >= 12)
+                && dossier.written.is_due(track, &verdict)
             {
-                dossier.written = true;
                 file.write(
                     Judged {
                         track,
@@ -252,6 +273,23 @@ impl Stage {
                 |index: &usize| crate::alarm::falling::typical_mass(&tracks[*index].sightings);
             mass(b).total_cmp(&mass(a)).then(a.cmp(b))
         });
+    }
+
+    /// Returns how many things move that could be judged and belong to no event. Twins that end in one
+    /// candidate are one thing.
+    fn movers(&self) -> usize {
+        let mut places: Vec<(u64, u64)> = self
+            .tracker
+            .tracks()
+            .iter()
+            .filter(|track| track.is_seen_now() && self.judge.may_fall(track))
+            .filter(|track| !self.falling.knows(track.id))
+            .map(|track| track.last().area.centre())
+            .map(|place| (place.x.to_bits(), place.y.to_bits()))
+            .collect();
+        places.sort_unstable();
+        places.dedup();
+        places.len()
     }
 
     /// Makes alarms of the falls, or adds them to the events they belong to.
@@ -322,7 +360,7 @@ fn dossier(dossiers: &mut Vec<Dossier>, id: TrackId) -> &mut Dossier {
             id,
             judged_at: 0,
             turned_down: 0,
-            written: false,
+            written: Written::default(),
         });
         dossiers.len() - 1
     });

@@ -1,7 +1,7 @@
 //! Writes judged tracks and their patches to a folder: what the verifier is trained on.
 //!
 //! `tracks.jsonl` holds a line for each track; `patches.f32` the same number of patch stacks, each
-//! 16 x 32 x 32 little-endian floats. Only development asks for it; a failing disk ends the writing
+//! 32 x 32 x 32 little-endian floats. Only development asks for it; a failing disk ends the writing
 //! and nothing else.
 
 use std::fs::File;
@@ -36,6 +36,8 @@ pub(super) struct Judged<'a> {
 struct Line {
     track: u64,
     points: Vec<TrackPoint>,
+    masses: Vec<f32>,
+    contrasts: Vec<f32>,
     surprise: f64,
     accel: f64,
     evidence: f64,
@@ -87,6 +89,8 @@ impl TracksFile {
         let line = Line {
             track: track.id.0,
             points: sightings.iter().map(point).collect(),
+            masses: sightings.iter().map(|s| s.mass).collect(),
+            contrasts: sightings.iter().map(|s| s.contrast).collect(),
             surprise: track.surprise,
             accel: verdict.gravities,
             evidence: verdict.evidence,

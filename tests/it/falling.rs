@@ -218,8 +218,8 @@ struct Sees(usize);
 
 impl Eye for Sees {
     fn looks(&self, patches: &Array4<f32>) -> Result<Looks, SessionError> {
-        assert_eq!(patches.dim(), (1, 16, 32, 32));
-        let mut scores = [0.0; 7];
+        assert_eq!(patches.dim(), (1, 32, 32, 32));
+        let mut scores = [0.0; 8];
         scores[self.0] = 1.0;
         Ok(Looks(scores))
     }

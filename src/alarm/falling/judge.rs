@@ -23,8 +23,27 @@ const SURPRISE_MIN: f64 = 20.0;
 /// Sightings a track needs: three begin it by choice, so that as many again must confirm it.
 const SIGHTINGS_MIN: usize = 6;
 
-/// How much better a fall must explain the track than steady motion, in squared deviations.
+/// How much better a fall must explain the track than steady motion, in squared deviations: e^-8 as
+/// likely if it kept its speed.
 const EVIDENCE_MIN: f64 = 16.0;
+
+/// What is demanded besides for each squared deviation that a sighting has in the mean, down or
+/// across: what winds about fits some curve by chance. Measured when falls were first raised: real
+/// ones and drawn ones had 0.0 to 0.5 deviations and evidence of 25 to 300, flakes and birds 0.5 to
+/// 1.5 and 16 to 31.
+const EVIDENCE_PER_MISFIT: f64 = 20.0;
+
+/// What is demanded besides for each other thing that moves so that it could be judged, and for each
+/// of the track's squared deviations with it: of a hundred flakes one will seem to accelerate, the
+/// longer it winds about the better. So many things count at most.
+const EVIDENCE_PER_MOVER: f64 = 1.0;
+const EVIDENCE_PER_MOVER_AND_DEVIATION: f64 = 0.2;
+const MOVERS_MAX: usize = 20;
+
+/// What is believed of the way across beforehand, standard deviations: what is thrown flies at a few
+/// metres a second and a camera's verticals lean a little; a bird's dive does both freely.
+const ASIDE_M_S: f64 = 3.0;
+const LEAN: f64 = 0.15;
 
 /// Mean squared deviation that a fall may have: things that tumble in front of a facade stay under
 /// 0.7, one wrong sighting in ten adds 1.2 at most.
@@ -155,7 +174,8 @@ impl Judge {
 
     /// Returns the verdict on the track: on the longest part of it, up to now, that is a fall, or on
     /// the whole of it. None where it is too short or too slow to be worth the arithmetic.
-    pub(crate) fn judge(&self, track: &Track) -> Option<Verdict> {
+    /// `movers` is how many other things are moving that could be judged.
+    pub(crate) fn judge(&self, track: &Track, movers: usize) -> Option<Verdict> {
         let sightings = &track.sightings;
         if !self.may_fall(track) {
             return None;
@@ -170,7 +190,7 @@ impl Judge {
             if sinking - skipped < SIGHTINGS_MIN || skipped == 1 {
                 continue;
             }
-            let Some(verdict) = self.judge_part(sightings, first) else {
+            let Some(verdict) = self.judge_part(sightings, first, movers) else {
                 continue;
             };
             if verdict.is_fall() && waits_at(&sightings[..first], &verdict) {
@@ -184,7 +204,7 @@ impl Judge {
         whole
     }
 
-    fn judge_part(&self, all: &[Sighting], first: usize) -> Option<Verdict> {
+    fn judge_part(&self, all: &[Sighting], first: usize, movers: usize) -> Option<Verdict> {
         let sightings = &all[first..];
         let (start, end) = (sightings.first()?, sightings.last()?);
         let height_px = self.size_px.1;
@@ -233,7 +253,11 @@ impl Judge {
             across,
             against: None,
         };
-        verdict.against = self.objection(&verdict, sightings, lasted_s, fitted.strain);
+        verdict.against = if verdict.evidence < evidence_needed(&verdict, sightings.len(), movers) {
+            Some("no acceleration")
+        } else {
+            self.objection(&verdict, sightings, lasted_s, fitted.strain)
+        };
         Some(verdict)
     }
 
@@ -265,7 +289,6 @@ impl Judge {
         let aside_px =
             (verdict.across.x_px(lasted_s, fall.y_px(lasted_s)) - verdict.across.x0_px).abs();
         let demands = [
-            (verdict.evidence >= EVIDENCE_MIN, "no acceleration"),
             (verdict.misfit <= MISFIT_MAX, "not ballistic"),
             (verdict.misfit_across <= MISFIT_MAX, "winding"),
             (is_fast_enough(verdict, lasted_s), "too slow"),
@@ -287,6 +310,19 @@ impl Judge {
             .find(|(met, _)| !met)
             .map(|(_, name)| name)
     }
+}
+
+/// Returns how much better than steady motion a fall must explain a track of `count` sightings.
+fn evidence_needed(verdict: &Verdict, count: usize, movers: usize) -> f64 {
+    let misfit = verdict.misfit.max(verdict.misfit_across);
+    let deviations = misfit * count.min(SAMPLES_MAX) as f64;
+    let each = EVIDENCE_PER_MOVER + EVIDENCE_PER_MOVER_AND_DEVIATION * deviations;
+    let aside_m_s = verdict.across.per_s / verdict.fall.px_per_m();
+    let strain = (aside_m_s / ASIDE_M_S).powi(2) + (verdict.across.per_px / LEAN).powi(2);
+    EVIDENCE_MIN
+        + EVIDENCE_PER_MISFIT * misfit
+        + each * movers.min(MOVERS_MAX) as f64
+        + strain.min(EVIDENCE_MIN)
 }
 
 /// Returns whether it came down in a time that a thing of some weight takes: at most twice that of

@@ -1,8 +1,9 @@
 //! Falls: from tracks that gravity explains to alarms, one for each event. Pure.
 //!
 //! A fall latches: it is raised once, and ends when the object has left view. Whatever falls beside
-//! it at about the same time (its mirror image in a glass facade, its parts) belongs to it and never
-//! makes an alarm of its own.
+//! it and began to at the same time (its mirror image in a glass facade, its parts), goes on where it
+//! was lost or springs from where it struck belongs to it and never makes an alarm of its own. What
+//! began at another time is another thing: two bottles thrown one after the other are two alarms.
 
 pub(crate) mod fall;
 pub(crate) mod judge;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use crate::alarm::{Alarm, AlarmKey, AlarmKind, Origin, TrackPoint};
 use crate::clock::StreamTime;
+use crate::geometry::Point;
 use crate::track::accelerating::{Sighting, Track, TrackId};
 use judge::Verdict;
 
@@ -25,8 +27,23 @@ const TOGETHER: Duration = Duration::from_millis(1000);
 /// Time an event stays open after any of its tracks was last seen.
 const LINGER: Duration = Duration::from_millis(1200);
 
-/// Share of the picture's width within which two falls at once are one event.
-const BESIDE: f64 = 0.3;
+/// Share of the picture's width within which two things that began to fall at once are one event: a
+/// mirror image stands as far behind the glass as the thing before it, some metres.
+const BESIDE: f64 = 0.12;
+
+/// Time between the beginnings of two falls, as their curves tell it, up to which they are one, and
+/// what it grows by for each second that a fall had lasted when first seen.
+const SAME_APEX_S: f64 = 0.35;
+const SAME_APEX_PER_S: f64 = 0.25;
+
+/// The same for a thing and its mirror image below it: what flies away from the wall comes nearer a
+/// camera below, and seems to hang, while its image goes further and seems to sink. Measured on a
+/// real bottle, whose image's curve begins 1.1 s earlier.
+const IMAGE_APEX_S: f64 = 1.2;
+
+/// Share of the picture's height within which a track goes on where the event's fall leads, or
+/// springs from where it was last seen.
+const SAME_PLACE: f64 = 0.06;
 
 /// Events remembered at most, live ones and past ones; beyond it the oldest are forgotten.
 const EVENTS_MAX: usize = 32;
@@ -45,6 +62,8 @@ struct Event {
     main: TrackId,
     members: Vec<TrackId>,
     mass: f64,
+    /// What the judge said of the track that tells it.
+    verdict: Verdict,
     alarm: Alarm,
     /// When the newest sighting of any member was.
     last_at: StreamTime,
@@ -53,7 +72,7 @@ struct Event {
 /// The events of one camera.
 #[derive(Debug)]
 pub(crate) struct Falling {
-    width_px: f64,
+    size_px: (f64, f64),
     events: Vec<Event>,
     next_key: u64,
 }
@@ -71,10 +90,10 @@ pub(crate) struct Raising<'a> {
 }
 
 impl Falling {
-    /// Returns no events, for pictures of the given width.
-    pub(crate) fn new(width_px: u32) -> Self {
+    /// Returns no events, for pictures of the given size.
+    pub(crate) fn new(width_px: u32, height_px: u32) -> Self {
         Self {
-            width_px: f64::from(width_px),
+            size_px: (f64::from(width_px), f64::from(height_px)),
             events: Vec::new(),
             next_key: 0,
         }
@@ -90,10 +109,10 @@ impl Falling {
     pub(crate) fn join(&mut self, track: &Track, verdict: &Verdict) -> Joined {
         let began = verdict.reference;
         let mass = typical_mass(&track.sightings[verdict.first..]);
-        let width_px = self.width_px;
+        let size_px = self.size_px;
         let event = self.events.iter_mut().rev().find(|event| {
             let in_time = began <= event.last_at + AFTERMATH;
-            in_time && event.distance_px(track) < BESIDE * width_px
+            in_time && event.owns(track, verdict, size_px)
         });
         let Some(event) = event else {
             return Joined::None;
@@ -134,7 +153,8 @@ impl Falling {
             origin: Some(raising.origin),
         };
         let track = raising.track;
-        let mass = typical_mass(&track.sightings[raising.verdict.first..]);
+        let verdict = *raising.verdict;
+        let mass = typical_mass(&track.sightings[verdict.first..]);
         tell(&mut alarm, raising);
         if self.events.len() >= EVENTS_MAX {
             self.events.remove(0);
@@ -144,6 +164,7 @@ impl Falling {
             main: track.id,
             members: vec![track.id],
             mass,
+            verdict,
             alarm: alarm.clone(),
             last_at: track.last().at,
         });
@@ -155,6 +176,7 @@ impl Falling {
         if let Some(event) = self.events.iter_mut().find(|event| event.key == key) {
             tracing::debug!(track = raising.track.id.0, "another track tells the event");
             event.main = raising.track.id;
+            event.verdict = *raising.verdict;
             event.mass = typical_mass(&raising.track.sightings[raising.verdict.first..]);
             event.alarm.score = event.alarm.score.max(raising.score);
             event.alarm.origin = Some(raising.origin);
@@ -237,6 +259,46 @@ impl Event {
         let lost = track.last().at > self.told_to() + TOGETHER
             && track.sightings.len() > self.alarm.track.len();
         live && together && (heavier || higher || lost)
+    }
+
+    /// Returns whether the falling track shows this event: the thing itself, its mirror image, or a
+    /// part of it.
+    fn owns(&self, track: &Track, verdict: &Verdict, (width_px, height_px): (f64, f64)) -> bool {
+        let sightings = &track.sightings[verdict.first..];
+        let (Some(first), last) = (sightings.first(), track.last()) else {
+            return false;
+        };
+        let near_px = SAME_PLACE * height_px;
+        let goes_on = [first, last].into_iter().all(|sighting| {
+            let expected = self.seen_or_expected(sighting.at);
+            expected.distance(sighting.area.centre()) < near_px
+        });
+        let springs = self.alarm.track.last().is_some_and(|point| {
+            let later = first.at >= point.at;
+            later && point.area.centre().distance(first.area.centre()) < near_px
+        });
+        let later_s = verdict.apex().secs_since(self.verdict.apex());
+        let late_s = first
+            .at
+            .secs_since(verdict.apex())
+            .max(self.verdict.reference.secs_since(self.verdict.apex()));
+        // Of a thing and its image the upper one seems to begin later.
+        let above_px = self.seen_or_expected(last.at).y - last.area.y_px;
+        let image = above_px * later_s > 0.0;
+        let same_s = if image { IMAGE_APEX_S } else { SAME_APEX_S };
+        let together = later_s.abs() <= same_s + SAME_APEX_PER_S * late_s.max(0.0)
+            && self.distance_px(track) < BESIDE * width_px;
+        goes_on || springs || together
+    }
+
+    /// Returns where the event's thing was seen at about `at`, or where its fall leads then.
+    fn seen_or_expected(&self, at: StreamTime) -> Point {
+        let seen = self
+            .alarm
+            .track
+            .iter()
+            .find(|point| point.at.secs_since(at).abs() < 0.03);
+        seen.map_or_else(|| self.verdict.place(at), |point| point.area.centre())
     }
 
     fn told_to(&self) -> StreamTime {
