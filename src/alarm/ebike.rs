@@ -31,6 +31,10 @@ const BESIDE_MIN: u32 = 3;
 /// How long a dark car, or a picture in which nothing changes, can keep a ride alive without a
 /// single sight of the machine.
 const UNSEEN_MAX: Duration = Duration::from_secs(600);
+/// How long people before it can keep a ride alive, and the share of its place they must cover. The
+/// ride is told to have ended when it was last seen, however long this waits.
+const HIDDEN_MAX: Duration = Duration::from_secs(12);
+const HIDDEN_SHARE: f64 = 0.6;
 /// Share of the smaller box below which two boxes are apart.
 const APART_SHARE: f64 = 0.3;
 
@@ -231,8 +235,9 @@ impl Car {
                 self.rides[index].track = found;
             }
             let holds = self.holds(&self.rides[index], look.at);
+            let may_hide = !self.is_seen_outside(self.rides[index].seen_at);
             let ride = &mut self.rides[index];
-            let unseen_too_long = ride.seen_at + UNSEEN_MAX < look.at;
+            let unseen = look.at.secs_since(ride.seen_at);
             if holds
                 && let (Some(thing), Some(track)) =
                     (self.things.get(&ride.track), self.tracks.get(ride.track))
@@ -241,7 +246,10 @@ impl Car {
                     ride.ebike_at = look.at;
                 }
                 ride.see(look.at, thing, track.area());
-            } else if !unseen_too_long && (look.dark || (look.unchanged)(ride.key, &ride.area)) {
+            } else if unseen <= UNSEEN_MAX.as_secs_f64()
+                && (look.dark || (look.unchanged)(ride.key, &ride.area))
+                || unseen <= HIDDEN_MAX.as_secs_f64() && may_hide && is_hidden(look, &ride.area)
+            {
                 ride.present_at = look.at;
             }
         }
@@ -274,6 +282,13 @@ impl Car {
         let free = seen.iter().filter(|id| !self.is_riding(**id)).filter(fits);
         let score = |id: &&TrackId| self.things.get(id).map_or(0.0, |thing| thing.ebike);
         free.max_by(|a, b| score(a).total_cmp(&score(b))).copied()
+    }
+
+    /// Returns whether an e-bike was seen outside after `since`: what left is not hidden.
+    fn is_seen_outside(&self, since: StreamTime) -> bool {
+        self.things
+            .values()
+            .any(|thing| thing.seen_at > since && !thing.inside && thing.ebike >= self.ebike.track)
     }
 
     fn is_riding(&self, id: TrackId) -> bool {
@@ -368,6 +383,13 @@ impl Ride {
             origin: None,
         }
     }
+}
+
+/// Returns whether people cover most of an area; where they overlap each other it counts twice.
+fn is_hidden(look: &Look<'_>, area: &BoxPx) -> bool {
+    let people = look.detections.iter().filter(|d| d.class == Class::Person);
+    let covered: f64 = people.map(|person| person.area.overlap_px2(area)).sum();
+    covered >= HIDDEN_SHARE * area.area_px2()
 }
 
 /// Returns whether two boxes overlap so little that they cannot be one machine.
@@ -575,6 +597,19 @@ mod tests {
     }
 
     #[test]
+    fn a_pram_that_looks_like_an_ebike_through_the_door_raises_nothing() {
+        let mut script = Script::new();
+        script.show(3.0, &[at_door(0.8)]);
+        for step in 0..5 {
+            let top = 200.0 + 100.0 * f64::from(step);
+            let pram = thing(Class::Pram, 0.6, 300.0, top);
+            script.show(LOOK_S, &[pram, thing(Class::Ebike, 0.4, 300.0, top)]);
+        }
+        script.show(10.0, &[thing(Class::Pram, 0.7, 300.0, 600.0), inside(0.45)]);
+        assert_eq!(script.changes, []);
+    }
+
+    #[test]
     fn what_was_called_a_bicycle_at_the_door_can_still_be_an_ebike() {
         let mut script = Script::new();
         script.show(1.0, &[thing(Class::Bicycle, 0.5, 300.0, 100.0)]);
@@ -620,6 +655,23 @@ mod tests {
         );
         let track = &script.ended()[0].track;
         assert!(track.windows(2).all(|pair| pair[0].at < pair[1].at));
+    }
+
+    #[test]
+    fn people_before_it_hide_it_for_a_while_but_not_for_ever() {
+        let mut script = Script::new();
+        let person = thing(Class::Person, 0.8, 320.0, 560.0);
+        script.show(3.0, &[inside(0.7)]).show(9.0, &[person]);
+        script.show(3.0, &[inside(0.7)]);
+        assert_eq!((script.raised().len(), script.ended().len()), (1, 0));
+        script.show(20.0, &[person]);
+        assert_eq!(script.ended().len(), 1, "somebody stands where it stood");
+        let ended_at = script.ended()[0].ended_at.expect("it ended");
+        assert_eq!(ended_at, StreamTime::from_secs_f64(14.8), "as last seen");
+        let mut script = Script::new();
+        script.show(3.0, &[inside(0.7)]).show(0.4, &[at_door(0.7)]);
+        script.show(5.4, &[person]);
+        assert_eq!(script.ended().len(), 1, "it was seen to leave");
     }
 
     #[test]

@@ -24,6 +24,9 @@ const HITS_WITHIN: Duration = Duration::from_secs(5);
 const EVIDENCE_MIN: f64 = 4.0;
 /// Bounds of the evidence: what has long been one thing can still turn out to be another.
 const EVIDENCE_RANGE: std::ops::RangeInclusive<f64> = -3.0..=12.0;
+/// What looks from outside can gather at most: a pram or a bicycle half hidden by the door's edge is
+/// often called an e-bike, until more of it shows.
+const OUTSIDE_MAX: f64 = 2.5;
 /// In how long evidence fades by a factor e while the thing moves.
 const FADE_S: f64 = 4.0;
 /// What a look weighs at something that stands as it stood before: the same picture, the same error.
@@ -33,7 +36,7 @@ const STILL_IOU: f64 = 0.75;
 /// Bounds of what one look says: for it; against it, by a low score and by another class.
 const GAIN_MAX: f64 = 2.5;
 const LOW_MIN: f64 = -1.0;
-const RIVAL_MIN: f64 = -1.5;
+const RIVAL_MIN: f64 = -2.5;
 /// What a look says that does not show a thing known to be there.
 pub(super) const MISS: f64 = -0.4;
 /// The score of a class that is not reported.
@@ -52,7 +55,8 @@ pub(super) struct Thing {
     totals: [f64; Class::ALL.len()],
     /// How much speaks for an e-bike, see [`EVIDENCE_MIN`].
     evidence: f64,
-    /// What the newest look at it weighed, and where it was when it last had moved.
+    /// What the newest look at it said and weighed, and where it was when it last had moved.
+    gain: f64,
     weight: f64,
     stood: BoxPx,
     /// When the evidence was last brought up to date.
@@ -85,6 +89,7 @@ impl Thing {
         Self {
             totals: Default::default(),
             evidence: 0.0,
+            gain: 0.0,
             weight: 1.0,
             stood: area,
             judged_at: at,
@@ -115,7 +120,8 @@ impl Thing {
         }
         self.ebike = sighting.scores[Class::Ebike as usize];
         self.rival = rivals(&sighting.scores);
-        self.judge(at, gain(self.ebike, self.rival, ebike));
+        self.gain = gain(self.ebike, self.rival, ebike);
+        self.judge(at, self.gain);
         for (total, score) in self.totals.iter_mut().zip(sighting.scores) {
             *total += score;
         }
@@ -139,6 +145,7 @@ impl Thing {
             self.inside_looks = self.inside_looks.saturating_add(1);
         } else {
             (self.inside_since, self.inside_looks) = (None, 0);
+            self.evidence = self.evidence.min(OUTSIDE_MAX);
         }
     }
 
@@ -164,6 +171,7 @@ impl Thing {
             && self.hits.len() == HITS_MIN
             && self.hits.front().is_some_and(recent)
             && self.evidence >= EVIDENCE_MIN
+            && self.gain > 0.0
             && self.totals[Class::Ebike as usize] > rivals(&self.totals)
     }
 
