@@ -19,6 +19,7 @@ use serde_json::Value;
 /// What a person expects of a clip.
 #[derive(Deserialize)]
 pub(crate) struct Expected {
+    pub(crate) duration_s: f64,
     #[serde(default)]
     pub(crate) alarm: Vec<ExpectedAlarm>,
 }
