@@ -176,6 +176,6 @@ def read_real(folder: Path) -> list[Clip]:
         fall = Fall(way, [Way("reflection", b) for b in images], boxes[0][0], boxes[0][0], boxes[-1][0], None, None, size, True)
         seconds = entry["frames"] / entry["fps"]
         clips.append(Clip(f"falls/{name}", folder / "falls" / name, None, "day", [], seconds, entry["width_px"], entry["height_px"], [fall], [], ""))
-    for path in sorted((folder / "negatives").iterdir()):
+    for path in sorted(p for p in (folder / "negatives").iterdir() if p.suffix in (".mp4", ".avi")):
         clips.append(Clip(f"negatives/{path.name}", path, None, "day", [], 0.0, 0, 0, [], [], ""))
     return clips

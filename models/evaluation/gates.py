@@ -17,11 +17,11 @@ from .program import ROOT
 OUT = ROOT / "fixtures" / "gates"
 # Seeds of facades, chosen for their variety and their size before anything was measured on them.
 FACADES = (150_007, 150_014, 150_017, 150_018, 150_022)
-KBIT_S = 480  # at most, so that the files stay small
-RIDES = {950_001: "ebike", 950_002: "bicycle"}
+KBIT_S = 300  # at most, so that the files stay small
+RIDES = {950_001: "ebike"}
 CRF = 32
-PICTURES_FROM, EBIKES, OTHERS = 950_000, 24, 24
-JPEG_QUALITY = 70
+PICTURES_FROM, EBIKES, OTHERS = 950_000, 20, 20
+JPEG_QUALITY = 50
 
 
 def run(work: Path) -> None:

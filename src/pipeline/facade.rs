@@ -1,11 +1,11 @@
 //! Watches a facade: motion, tracks, the physics judge, the verifier, looking back, alarms.
 //!
 //! The same frames give the same changes, always. Keeps the newest frames (shared, not copied)
-//! within a bound of bytes and time; allocates nothing for a frame on which nothing falls.
+//! within a bound of bytes and time; allocates nothing for a frame on which nothing moves.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::kept::{Kept, frames_along, look_back};
 use super::tracks_file::{Judged, TracksFile};
 use super::{Condition, Watch};
 use crate::alarm::falling::judge::{Judge, Verdict};
@@ -13,27 +13,16 @@ use crate::alarm::falling::{Falling, Joined, Raising, origin};
 use crate::alarm::{Alarm, AlarmChange, AlarmKey, TrackPoint};
 use crate::clock::StreamTime;
 use crate::decode::Frame;
-use crate::detect::motion::recall::{Wanted, recall};
 use crate::detect::motion::{Candidate, Look, Motion};
 use crate::scene::facade::FacadeScene;
 use crate::track::accelerating::{Track, TrackId, Tracker};
 use crate::verify::{Verifier, cut_patches};
 
-/// How long frames are kept for looking back: a fall of two storeys takes 1.1 s.
-const KEEP: Duration = Duration::from_millis(1700);
-
-/// Bytes of frames kept at most, 192 MiB: 60 frames of 1080p. Beyond it the oldest go early, and
-/// looking back reaches less far.
-const KEEP_BYTES_MAX: usize = 192 << 20;
-
 /// Frames an alarm carries at most.
-const ALARM_FRAMES_MAX: usize = 16;
+pub(super) const ALARM_FRAMES_MAX: usize = 16;
 
 /// Time between the frames an alarm carries after it was raised.
 const ALARM_FRAMES_STEP: Duration = Duration::from_millis(70);
-
-/// Time before the apex in which a thing counts as falling already: the hand that lets it go moves.
-const RELEASE: Duration = Duration::from_millis(120);
 
 /// How often a track the verifier turned down may come back, and after how many more sightings.
 const SECOND_LOOKS: u32 = 4;
@@ -203,8 +192,7 @@ impl Watch for FacadeWatch {
                 .restart(|key, alarm| changes.push(ended(key, alarm, &mut pictures)));
         }
         self.motion.restart();
-        self.kept.frames.clear();
-        self.kept.bytes = 0;
+        self.kept.clear();
         self.flooded_share = 0.0;
         self.shake_px = 0.0;
     }
@@ -409,109 +397,4 @@ fn raising<'t>(
             .sqrt()
             .clamp(0.0, 1.0),
     }
-}
-
-/// Follows the fall backwards from its first sighting over the kept frames. Returns what was found,
-/// in order of time.
-fn look_back(track: &Track, verdict: &Verdict, kept: &Kept) -> Vec<TrackPoint> {
-    let sightings = &track.sightings[verdict.first..];
-    let first = sightings[0];
-    let few = &sightings[..sightings.len().min(8)];
-    let mean = |of: fn(&crate::track::accelerating::Sighting) -> f64| {
-        few.iter().map(of).sum::<f64>() / few.len() as f64
-    };
-    let size_px = (mean(|s| s.area.width_px), mean(|s| s.area.height_px));
-    let contrast = mean(|s| f64::from(s.contrast));
-    let Some(empty) = kept.frames.back() else {
-        return Vec::new();
-    };
-    let mut found = Vec::new();
-    let mut missed = 0;
-    let mut last = first.area;
-    let mut last_at = first.at;
-    let apex = verdict.apex();
-    let apex_px = verdict.place(apex).y;
-    for frame in kept.frames.iter().rev().filter(|f| f.at < first.at) {
-        if missed >= 3 {
-            break;
-        }
-        let expected = verdict.place(frame.at);
-        let before_s = last_at.secs_since(frame.at);
-        // Slow at the start: it cannot be further from where it was last than its speed allows.
-        let drift = 2.0 + 0.1 * size_px.1 + 20.0 * before_s;
-        let wanted = Wanted {
-            place: crate::geometry::Point::new(
-                last.x_px + (expected.x - verdict.place(last_at).x),
-                (last.y_px + expected.y - verdict.place(last_at).y).min(last.y_px + drift),
-            ),
-            reach_px: (drift, drift),
-            size_px,
-            contrast,
-        };
-        // Before its apex it either rose to it or was held there; what is held does not fall yet.
-        let held = |y_px: f64| frame.at < apex - RELEASE && y_px < apex_px + 4.0;
-        match recall(frame, empty, &wanted) {
-            Some(seen) if held(seen.area.y_px) => break,
-            Some(seen) => {
-                last = seen.area;
-                last_at = frame.at;
-                missed = 0;
-                found.push(TrackPoint {
-                    at: frame.at,
-                    area: seen.area,
-                });
-            }
-            _ => missed += 1,
-        }
-    }
-    found.reverse();
-    found
-}
-
-/// Returns up to sixteen kept frames evenly along the track, oldest first, the newest last.
-fn frames_along(track: &Track, kept: &Kept) -> Vec<Frame> {
-    let from = track.sightings.first().map_or(StreamTime::ZERO, |s| s.at);
-    let to = track.last().at;
-    let during: Vec<&Frame> = kept
-        .frames
-        .iter()
-        .filter(|frame| frame.at >= from && frame.at <= to)
-        .collect();
-    let count = during.len().min(ALARM_FRAMES_MAX);
-    (0..count)
-        .map(|index| during[(index + 1) * during.len() / count - 1].clone())
-        .collect()
-}
-
-/// The newest frames.
-#[derive(Default)]
-struct Kept {
-    frames: VecDeque<Frame>,
-    bytes: usize,
-}
-
-impl Kept {
-    fn push(&mut self, frame: &Frame) {
-        self.frames.push_back(frame.clone());
-        self.bytes += size_bytes(frame);
-        while let Some(oldest) = self.frames.front() {
-            let fresh = frame.at <= oldest.at + KEEP;
-            if (fresh && self.bytes <= KEEP_BYTES_MAX) || self.frames.len() == 1 {
-                break;
-            }
-            self.bytes -= size_bytes(oldest);
-            self.frames.pop_front();
-        }
-    }
-
-    /// Returns the newest kept frame that is not later than `at`.
-    fn at(&self, at: StreamTime) -> Option<&Frame> {
-        let after = self.frames.partition_point(|frame| frame.at <= at);
-        after.checked_sub(1).map(|index| &self.frames[index])
-    }
-}
-
-fn size_bytes(frame: &Frame) -> usize {
-    // Luma and two chroma planes of a quarter each.
-    frame.width_px() as usize * frame.height_px() as usize * 3 / 2
 }

@@ -8,6 +8,7 @@ pub mod camera;
 pub mod recorder;
 pub mod service;
 
+mod kept;
 mod stir;
 
 use std::path::Path;

@@ -40,10 +40,13 @@ const EVIDENCE_PER_MOVER: f64 = 1.0;
 const EVIDENCE_PER_MOVER_AND_DEVIATION: f64 = 0.2;
 const MOVERS_MAX: usize = 20;
 
-/// What is believed of the way across beforehand, standard deviations: what is thrown flies at a few
-/// metres a second and a camera's verticals lean a little; a bird's dive does both freely.
-const ASIDE_M_S: f64 = 3.0;
+/// What is believed beforehand of the way across and of the size, standard deviations: what is thrown
+/// flies aside at a few metres a second, a camera's verticals lean a little, and most of what falls
+/// is small. A bird on its way down the picture is none of these. Such doubt adds so much at most.
+const ASIDE_M_S: f64 = 2.0;
 const LEAN: f64 = 0.15;
+const SIZE_M: f64 = 0.6;
+const EVIDENCE_OF_DOUBT_MAX: f64 = 40.0;
 
 /// Mean squared deviation that a fall may have: things that tumble in front of a facade stay under
 /// 0.7, one wrong sighting in ten adds 1.2 at most.
@@ -58,6 +61,10 @@ const LEAN_MAX: f64 = 0.4;
 /// How far from where it began to fall a thing may have been seen before, metres: an arm, a window.
 const WAITING_REACH_M: f64 = 2.0;
 
+/// Standard deviation of a frame's time, seconds: a recording that went from 30 to 25 frames a second
+/// shows each frame up to 17 ms early or late, and so do cameras that stamp what they send.
+const TIME_S: f64 = 0.007;
+
 /// Samples a fit takes at most; longer tracks are thinned out evenly.
 const SAMPLES_MAX: usize = 40;
 
@@ -67,6 +74,17 @@ const SLOWER_MAX: f64 = 2.0;
 /// Speed that a thing has at least after two storeys, m/s: half that of falling freely. Bags and
 /// paper that drift at 1 to 4 m/s are slower.
 const END_SPEED_MIN_M_S: f64 = 5.0;
+
+/// How far aside it may have come, as a share of how far down: a throw of 5 m/s comes as far in the
+/// first second, 0.5 after two. Where no floor lines tell gravity from a bird's glide it must have
+/// come down further; swifts that glide and gain speed had 0.4 to 1.0, real bottles and boxes 0.1 to
+/// 0.35.
+const ASIDE_SHARE_MAX: f64 = 1.0;
+const ASIDE_SHARE_UNMAPPED_MAX: f64 = 0.5;
+
+/// Without floor lines, how far the acceleration may be from that of a picture 35 m high, as a
+/// factor: 8 to 157 m, as fall.rs believes.
+const UNMAPPED_GRAVITIES_MAX: f64 = 4.5;
 
 /// Fastest throw sideways, m/s.
 const ASIDE_MAX_M_S: f64 = 12.0;
@@ -215,13 +233,12 @@ impl Judge {
             return None;
         }
         let every = sightings.len().div_ceil(SAMPLES_MAX);
-        let samples: Vec<Sample> = sightings
-            .iter()
+        let samples: Vec<Sample> = (0..sightings.len())
             .step_by(every)
-            .map(|s| Sample {
-                t_s: s.at.secs_since(start.at),
-                px: s.area.y_px,
-                sigma_px: 0.7 + 0.1 * s.area.height_px,
+            .map(|index| Sample {
+                t_s: sightings[index].at.secs_since(start.at),
+                px: sightings[index].area.y_px,
+                sigma_px: sigma_px(sightings, index),
             })
             .collect();
         let beliefs = self.beliefs(start.area.centre());
@@ -253,7 +270,7 @@ impl Judge {
             across,
             against: None,
         };
-        verdict.against = if verdict.evidence < evidence_needed(&verdict, sightings.len(), movers) {
+        verdict.against = if verdict.evidence < evidence_needed(&verdict, sightings, movers) {
             Some("no acceleration")
         } else {
             self.objection(&verdict, sightings, lasted_s, fitted.strain)
@@ -286,19 +303,32 @@ impl Judge {
         let scale = fall.px_per_m_after(end_m * 0.5);
         let size_m = typical_size_px(sightings) / scale;
         let came_px = fall.y_px(lasted_s) - fall.y0_px;
+        let gravities_max = if self.map.is_some() {
+            f64::INFINITY
+        } else {
+            UNMAPPED_GRAVITIES_MAX
+        };
+        let aside_max = if self.map.is_some() {
+            ASIDE_SHARE_MAX
+        } else {
+            ASIDE_SHARE_UNMAPPED_MAX
+        };
         let aside_px =
             (verdict.across.x_px(lasted_s, fall.y_px(lasted_s)) - verdict.across.x0_px).abs();
         let demands = [
             (verdict.misfit <= MISFIT_MAX, "not ballistic"),
             (verdict.misfit_across <= MISFIT_MAX, "winding"),
             (is_fast_enough(verdict, lasted_s), "too slow"),
-            (strain <= 12.0, "not gravity"),
+            (
+                strain <= 12.0 && verdict.gravities.ln().abs() <= gravities_max.ln(),
+                "not gravity",
+            ),
             (size_m <= SIZE_MAX_M, "too big"),
             (
                 verdict.across.per_s.abs() / scale <= ASIDE_MAX_M_S,
                 "too fast across",
             ),
-            (aside_px <= 1.0 * came_px, "not downwards"),
+            (aside_px <= aside_max * came_px, "not downwards"),
             (
                 verdict.fallen_m >= STOREYS_MIN * storey_m
                     && verdict.seen_m >= 0.6 * STOREYS_MIN * storey_m,
@@ -312,17 +342,30 @@ impl Judge {
     }
 }
 
-/// Returns how much better than steady motion a fall must explain a track of `count` sightings.
-fn evidence_needed(verdict: &Verdict, count: usize, movers: usize) -> f64 {
+/// Returns the standard deviation of a sighting's place down the picture: what its size leaves open,
+/// and how far it moves within what its time may be wrong by.
+fn sigma_px(sightings: &[Sighting], index: usize) -> f64 {
+    let before = &sightings[index.saturating_sub(2)];
+    let after = &sightings[(index + 2).min(sightings.len() - 1)];
+    let speed_px_s =
+        (after.area.y_px - before.area.y_px) / after.at.secs_since(before.at).max(1e-3);
+    (0.7 + 0.1 * sightings[index].area.height_px).hypot(speed_px_s * TIME_S)
+}
+
+/// Returns how much better than steady motion a fall must explain such a track.
+fn evidence_needed(verdict: &Verdict, sightings: &[Sighting], movers: usize) -> f64 {
     let misfit = verdict.misfit.max(verdict.misfit_across);
-    let deviations = misfit * count.min(SAMPLES_MAX) as f64;
+    let deviations = misfit * sightings.len().min(SAMPLES_MAX) as f64;
     let each = EVIDENCE_PER_MOVER + EVIDENCE_PER_MOVER_AND_DEVIATION * deviations;
     let aside_m_s = verdict.across.per_s / verdict.fall.px_per_m();
-    let strain = (aside_m_s / ASIDE_M_S).powi(2) + (verdict.across.per_px / LEAN).powi(2);
+    let size_m = typical_size_px(sightings) / verdict.fall.px_per_m();
+    let doubt = (aside_m_s / ASIDE_M_S).powi(2)
+        + (verdict.across.per_px / LEAN).powi(2)
+        + (size_m / SIZE_M).powi(2);
     EVIDENCE_MIN
         + EVIDENCE_PER_MISFIT * misfit
         + each * movers.min(MOVERS_MAX) as f64
-        + strain.min(EVIDENCE_MIN)
+        + doubt.min(EVIDENCE_OF_DOUBT_MAX)
 }
 
 /// Returns whether it came down in a time that a thing of some weight takes: at most twice that of
