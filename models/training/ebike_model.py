@@ -159,9 +159,10 @@ class Detector(nn.Module):
 
     @staticmethod
     def _doubt(graph: onnx.GraphProto) -> None:
-        """Lowers each e-bike score by the surest rival at the same place: score * (1 - max(bicycle, pram, wheelchair, other)).
+        """Lowers each e-bike score by the surest rival at the same place: score * (1 - max(bicycle, pram, wheelchair, other)) ** 2.
 
-        At 1 in 50 wrong on real pictures this found 26 of 27 instead of 19 in one set and 15 of 17 instead of 13 in another.
+        Measured on the two cars of x50998 by weights that never saw them, where 69 of 78 e-bikes are found: 9 of its 19 pictures of bicycles
+        and prams are wrong with the square, 12 with the first power, and nearly all without.
         """
         for node in graph.node:
             for i, name in enumerate(node.output):
@@ -178,7 +179,8 @@ class Detector(nn.Module):
             helper.make_node("Gather", ["plain", "rivals"], ["rival_scores"], axis=2),
             helper.make_node("ReduceMax", ["rival_scores"], ["rival"], axes=[2], keepdims=1),
             helper.make_node("Sub", ["one", "rival"], ["no_rival"]),
-            helper.make_node("Mul", ["ebike_plain", "no_rival"], ["ebike_sure"]),
+            helper.make_node("Mul", ["no_rival", "no_rival"], ["no_rival_squared"]),
+            helper.make_node("Mul", ["ebike_plain", "no_rival_squared"], ["ebike_sure"]),
             helper.make_node("Concat", ["ebike_sure", "rest"], ["output"], axis=2),
         ])
 
