@@ -597,6 +597,17 @@ mod tests {
     }
 
     #[test]
+    fn somebody_taken_for_an_ebike_raises_nothing_but_a_rider_does_not_hide_one() {
+        let mut script = Script::new();
+        let person = thing(Class::Person, 0.8, 310.0, 610.0);
+        script.show(20.0, &[person, inside(0.65)]).show(6.0, &[]);
+        assert_eq!(script.changes, []);
+        let rider = thing(Class::Person, 0.9, 330.0, 450.0);
+        script.show(3.0, &[rider, inside(0.65)]);
+        assert_eq!(script.raised().len(), 1);
+    }
+
+    #[test]
     fn a_pram_that_looks_like_an_ebike_through_the_door_raises_nothing() {
         let mut script = Script::new();
         script.show(3.0, &[at_door(0.8)]);

@@ -45,6 +45,10 @@ const LEAST_SCORE: f64 = 0.05;
 /// smaller box.
 const SAME_IOU: f64 = 0.45;
 const SAME_SHARE: f64 = 0.7;
+/// Overlap from which a person's box takes the place of the thing's own: somebody in a printed coat,
+/// seen from above, passes for a machine under a quilt. Of 3,221 looks at machines on drawn rides,
+/// people beside and on them included, 1.4 % overlap a surer person by 0.6, of 232 false ones 43 %.
+const PERSON_IOU: f64 = 0.6;
 /// Scores whose mean is the alarm's.
 const TOP_SCORES: usize = 5;
 
@@ -67,7 +71,7 @@ pub(super) struct Thing {
     inside_since: Option<StreamTime>,
     inside_looks: u32,
     pub(super) seen_at: StreamTime,
-    /// In the newest look: whether inside, and e-bike's and the best other class's score.
+    /// In the newest look: whether inside, and e-bike's and the best other class's or person's score.
     pub(super) inside: bool,
     pub(super) ebike: f64,
     pub(super) rival: f64,
@@ -82,6 +86,8 @@ pub(super) struct Thing {
 pub(super) struct Sighting {
     pub(super) area: BoxPx,
     scores: [f64; Class::ALL.len()],
+    /// The score of a person at the very place.
+    person: f64,
 }
 
 impl Thing {
@@ -119,7 +125,7 @@ impl Thing {
             self.stood = sighting.area;
         }
         self.ebike = sighting.scores[Class::Ebike as usize];
-        self.rival = rivals(&sighting.scores);
+        self.rival = rivals(&sighting.scores).max(sighting.person);
         self.gain = gain(self.ebike, self.rival, ebike);
         self.judge(at, self.gain);
         for (total, score) in self.totals.iter_mut().zip(sighting.scores) {
@@ -188,7 +194,8 @@ impl Thing {
     }
 }
 
-/// Puts detections of one thing by several classes together; people are left out.
+/// Puts detections of one thing by several classes together; people count only against what they
+/// are taken for.
 pub(super) fn sightings(detections: &[Detection]) -> Vec<Sighting> {
     let mut by_score: Vec<&Detection> = detections
         .iter()
@@ -204,6 +211,7 @@ pub(super) fn sightings(detections: &[Detection]) -> Vec<Sighting> {
                 found.push(Sighting {
                     area: detection.area,
                     scores: Default::default(),
+                    person: person_at(&detection.area, detections),
                 });
                 found.len() - 1
             });
@@ -211,6 +219,12 @@ pub(super) fn sightings(detections: &[Detection]) -> Vec<Sighting> {
         *score = score.max(detection.score);
     }
     found
+}
+
+fn person_at(area: &BoxPx, detections: &[Detection]) -> f64 {
+    let there = |d: &&Detection| d.class == Class::Person && d.area.iou(area) >= PERSON_IOU;
+    let scores = detections.iter().filter(there).map(|d| d.score);
+    scores.fold(0.0, f64::max)
 }
 
 fn are_one(a: &BoxPx, b: &BoxPx) -> bool {

@@ -61,6 +61,10 @@ const LEAN_MAX: f64 = 0.4;
 /// How far from where it began to fall a thing may have been seen before, metres: an arm, a window.
 const WAITING_REACH_M: f64 = 2.0;
 
+/// Standard deviation of a frame's time, seconds: a recording that went from 30 to 25 frames a second
+/// shows each frame up to 17 ms early or late, and so do cameras that stamp what they send.
+const TIME_S: f64 = 0.007;
+
 /// Samples a fit takes at most; longer tracks are thinned out evenly.
 const SAMPLES_MAX: usize = 40;
 
@@ -77,6 +81,10 @@ const END_SPEED_MIN_M_S: f64 = 5.0;
 /// 0.35.
 const ASIDE_SHARE_MAX: f64 = 1.0;
 const ASIDE_SHARE_UNMAPPED_MAX: f64 = 0.5;
+
+/// Without floor lines, how far the acceleration may be from that of a picture 35 m high, as a
+/// factor: 8 to 157 m, as fall.rs believes.
+const UNMAPPED_GRAVITIES_MAX: f64 = 4.5;
 
 /// Fastest throw sideways, m/s.
 const ASIDE_MAX_M_S: f64 = 12.0;
@@ -225,13 +233,12 @@ impl Judge {
             return None;
         }
         let every = sightings.len().div_ceil(SAMPLES_MAX);
-        let samples: Vec<Sample> = sightings
-            .iter()
+        let samples: Vec<Sample> = (0..sightings.len())
             .step_by(every)
-            .map(|s| Sample {
-                t_s: s.at.secs_since(start.at),
-                px: s.area.y_px,
-                sigma_px: 0.7 + 0.1 * s.area.height_px,
+            .map(|index| Sample {
+                t_s: sightings[index].at.secs_since(start.at),
+                px: sightings[index].area.y_px,
+                sigma_px: sigma_px(sightings, index),
             })
             .collect();
         let beliefs = self.beliefs(start.area.centre());
@@ -296,6 +303,11 @@ impl Judge {
         let scale = fall.px_per_m_after(end_m * 0.5);
         let size_m = typical_size_px(sightings) / scale;
         let came_px = fall.y_px(lasted_s) - fall.y0_px;
+        let gravities_max = if self.map.is_some() {
+            f64::INFINITY
+        } else {
+            UNMAPPED_GRAVITIES_MAX
+        };
         let aside_max = if self.map.is_some() {
             ASIDE_SHARE_MAX
         } else {
@@ -307,7 +319,10 @@ impl Judge {
             (verdict.misfit <= MISFIT_MAX, "not ballistic"),
             (verdict.misfit_across <= MISFIT_MAX, "winding"),
             (is_fast_enough(verdict, lasted_s), "too slow"),
-            (strain <= 12.0, "not gravity"),
+            (
+                strain <= 12.0 && verdict.gravities.ln().abs() <= gravities_max.ln(),
+                "not gravity",
+            ),
             (size_m <= SIZE_MAX_M, "too big"),
             (
                 verdict.across.per_s.abs() / scale <= ASIDE_MAX_M_S,
@@ -325,6 +340,16 @@ impl Judge {
             .find(|(met, _)| !met)
             .map(|(_, name)| name)
     }
+}
+
+/// Returns the standard deviation of a sighting's place down the picture: what its size leaves open,
+/// and how far it moves within what its time may be wrong by.
+fn sigma_px(sightings: &[Sighting], index: usize) -> f64 {
+    let before = &sightings[index.saturating_sub(2)];
+    let after = &sightings[(index + 2).min(sightings.len() - 1)];
+    let speed_px_s =
+        (after.area.y_px - before.area.y_px) / after.at.secs_since(before.at).max(1e-3);
+    (0.7 + 0.1 * sightings[index].area.height_px).hypot(speed_px_s * TIME_S)
 }
 
 /// Returns how much better than steady motion a fall must explain such a track.
