@@ -207,7 +207,7 @@ impl Car {
     fn count_beside(&mut self, seen: &[TrackId]) {
         let shown: Vec<(TrackId, BoxPx)> = seen
             .iter()
-            .filter(|id| self.things.get(id).is_some_and(|t| self.shows_ebike(t)))
+            .filter(|id| self.things.get(id).is_some_and(|t| self.surely_shows(t)))
             .filter_map(|id| self.tracks.get(*id).map(|track| (*id, track.area())))
             .collect();
         let (riding, others): (Vec<_>, Vec<_>) =
@@ -226,9 +226,7 @@ impl Car {
     /// Keeps each ride alive that is seen, found again under another track, or cannot have left.
     fn carry_rides(&mut self, look: &Look<'_>, seen: &[TrackId]) {
         for index in 0..self.rides.len() {
-            if !self.holds(&self.rides[index], look.at)
-                && let Some(found) = self.found_again(&self.rides[index], seen)
-            {
+            if let Some(found) = self.found_again(&self.rides[index], look.at, seen) {
                 let old = self.tracks.get(self.rides[index].track);
                 let points = old.map(|track| track.points().to_vec()).unwrap_or_default();
                 self.rides[index].earlier.extend(points);
@@ -264,14 +262,20 @@ impl Car {
         })
     }
 
-    /// Returns the track inside that may be a hidden ride's machine come into view again: the surest
-    /// one. Elsewhere than where it was last seen it takes a score that makes alarms.
-    fn found_again(&self, ride: &Ride, seen: &[TrackId]) -> Option<TrackId> {
+    /// Returns the track inside that may be the machine of a ride whose own track does not show it, or
+    /// shows it unsurely: the surest one. Elsewhere than where it was last seen, and against a track
+    /// that still holds, it takes a score that makes alarms.
+    fn found_again(&self, ride: &Ride, at: StreamTime, seen: &[TrackId]) -> Option<TrackId> {
+        let holds = self.holds(ride, at);
+        let own = self.things.get(&ride.track);
+        if holds && own.is_some_and(|thing| thing.ebike >= self.ebike.alarm) {
+            return None;
+        }
         let fits = |id: &&TrackId| {
             let (Some(thing), Some(track)) = (self.things.get(id), self.tracks.get(**id)) else {
                 return false;
             };
-            let here = !are_apart(&track.area(), &ride.area);
+            let here = !holds && !are_apart(&track.area(), &ride.area);
             let least = if here {
                 self.ebike.track
             } else {
@@ -293,6 +297,10 @@ impl Car {
 
     fn is_riding(&self, id: TrackId) -> bool {
         self.rides.iter().any(|ride| ride.track == id)
+    }
+
+    fn surely_shows(&self, thing: &Thing) -> bool {
+        self.shows_ebike(thing) && thing.ebike >= self.ebike.alarm
     }
 
     /// Returns whether the newest look at a thing shows an e-bike inside.
@@ -775,6 +783,20 @@ mod tests {
         assert_eq!((script.raised().len(), script.ended().len()), (1, 1));
         let ended_at = script.ended()[0].ended_at.expect("it ended");
         assert!(ended_at >= StreamTime::from_secs_f64(18.0), "{ended_at}");
+    }
+
+    #[test]
+    fn a_weak_second_box_does_not_take_the_ride_and_leave_the_machine_to_another() {
+        let mut script = Script::new();
+        script.show(3.0, &[inside(0.8)]);
+        let weak = thing(Class::Ebike, 0.25, 380.0, 650.0);
+        script.show(2.0, &[weak]);
+        let away = thing(Class::Ebike, 0.25, 600.0, 680.0);
+        for _ in 0..20 {
+            script.show(LOOK_S, &[weak, thing(Class::Ebike, 0.6, 250.0, 560.0)]);
+            script.show(LOOK_S, &[away, thing(Class::Ebike, 0.6, 250.0, 560.0)]);
+        }
+        assert_eq!((script.raised().len(), script.ended().len()), (1, 0));
     }
 
     #[test]
