@@ -183,7 +183,7 @@ def _real(program: Program, folder: Path) -> str:
     lines = []
     for clip, answer in zip(clips, answers):
         one = judge(clip, answer["alarms"])
-        raised = ", ".join(f"{seconds(a['raised_at_s'] - clip.falls[n].way.times[0])} s after it is first seen" for n, a in sorted(one.found.items()))
+        raised = ", ".join(f"{seconds(a['raised_at_s'] - clip.falls[n].way.times[0])} s after the first box of its truth" for n, a in sorted(one.found.items()))
         lines.append([clip.name, f"{answer['summary']['duration_s']:.0f} s", f"{len(one.found)} of {len(clip.falls)}" if clip.falls else "-", len(one.again), len(one.false), raised or "-"])
     return ("### Real clips\nNo training saw them. Without a scene, so without floors. Only the first two show a facade with falls; the last rows hold birds, people, a tree, cars, and two "
             "fast things that are no facade.\n\n" + table(["clip", "length", "falls found", "second alarms", "false alarms", "raised"], lines))
