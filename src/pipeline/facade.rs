@@ -14,6 +14,7 @@ use crate::alarm::{Alarm, AlarmChange, AlarmKey, TrackPoint};
 use crate::clock::StreamTime;
 use crate::decode::Frame;
 use crate::detect::motion::{Candidate, Look, Motion};
+use crate::geometry::Point;
 use crate::scene::facade::FacadeScene;
 use crate::track::accelerating::{Track, TrackId, Tracker};
 use crate::verify::{Verifier, cut_patches};
@@ -27,6 +28,9 @@ const ALARM_FRAMES_STEP: Duration = Duration::from_millis(70);
 /// How often a track the verifier turned down may come back, and after how many more sightings.
 const SECOND_LOOKS: u32 = 4;
 const SECOND_LOOK_AFTER: usize = 4;
+
+/// Share of the picture's width to either side within which other movers cast doubt on a fall.
+const PART_OF_PICTURE: f64 = 0.2;
 
 /// Time over which flooding is averaged, seconds: a bird at the lens is no flood.
 const FLOOD_S: f64 = 2.0;
@@ -53,6 +57,7 @@ struct Stage {
     falling: Falling,
     dossiers: Vec<Dossier>,
     falls: Vec<(usize, Verdict)>,
+    movers: Vec<Point>,
     pictures: Vec<Pictures>,
 }
 
@@ -157,6 +162,7 @@ impl FacadeWatch {
                 falling: Falling::new(size_px.0, size_px.1),
                 dossiers: Vec::new(),
                 falls: Vec::new(),
+                movers: Vec::new(),
                 pictures: Vec::new(),
             });
         }
@@ -209,10 +215,10 @@ impl Stage {
     /// Judges the tracks that were just seen, and lists those that fall, the heaviest first.
     fn find_falls(&mut self, kept: &Kept, mut file: Option<&mut TracksFile>) {
         self.falls.clear();
+        self.find_movers();
         let tracks = self.tracker.tracks();
         self.dossiers
             .retain(|dossier| tracks.iter().any(|track| track.id == dossier.id));
-        let movers = self.movers();
         for (index, track) in tracks.iter().enumerate() {
             let settled =
                 self.falling.knows(track.id) && self.falling.better_teller(track).is_none();
@@ -230,7 +236,7 @@ impl Stage {
                 continue;
             }
             dossier.judged_at = track.sightings.len();
-            let others = movers.saturating_sub(1);
+            let others = others_near(track, &self.movers, self.size_px.0);
             let Some(verdict) = self.judge.judge(track, others) else {
                 continue;
             };
@@ -263,21 +269,21 @@ impl Stage {
         });
     }
 
-    /// Returns how many things move that could be judged and belong to no event. Twins that end in one
-    /// candidate are one thing.
-    fn movers(&self) -> usize {
-        let mut places: Vec<(u64, u64)> = self
+    /// Lists the places of the things that move so that they could be judged and belong to no event.
+    /// Twins that end in one candidate are one thing.
+    fn find_movers(&mut self) {
+        self.movers.clear();
+        let movers = self
             .tracker
             .tracks()
             .iter()
             .filter(|track| track.is_seen_now() && self.judge.may_fall(track))
             .filter(|track| !self.falling.knows(track.id))
-            .map(|track| track.last().area.centre())
-            .map(|place| (place.x.to_bits(), place.y.to_bits()))
-            .collect();
-        places.sort_unstable();
-        places.dedup();
-        places.len()
+            .map(|track| track.last().area.centre());
+        self.movers.extend(movers);
+        self.movers
+            .sort_unstable_by(|a, b| a.x.total_cmp(&b.x).then(a.y.total_cmp(&b.y)));
+        self.movers.dedup();
     }
 
     /// Makes alarms of the falls, or adds them to the events they belong to.
@@ -339,6 +345,15 @@ impl Stage {
             changes.push(ended(key, alarm, pictures));
         });
     }
+}
+
+/// Returns how many other things move in the track's part of the picture: snow falls everywhere, a
+/// tree beside the building says nothing of what falls before it.
+fn others_near(track: &Track, movers: &[Point], width_px: u32) -> usize {
+    let reach_px = PART_OF_PICTURE * f64::from(width_px);
+    let x_px = track.last().area.x_px;
+    let near = |place: &&Point| (place.x - x_px).abs() <= reach_px;
+    movers.iter().filter(near).count().saturating_sub(1)
 }
 
 fn dossier(dossiers: &mut Vec<Dossier>, id: TrackId) -> &mut Dossier {

@@ -4,6 +4,7 @@
 //! steady motion does; that scale, size, speed and way are those of things at facades; and that it
 //! has come down at least two storeys. Knows nothing of pixels: the verifier looks at those.
 
+use super::across::{Across, fit_across};
 use super::fall::{self, Belief, Beliefs, Fall, Sample};
 use crate::clock::StreamTime;
 use crate::geometry::Point;
@@ -36,9 +37,9 @@ const EVIDENCE_PER_MISFIT: f64 = 20.0;
 /// What is demanded besides for each other thing that moves so that it could be judged, and for each
 /// of the track's squared deviations with it: of a hundred flakes one will seem to accelerate, the
 /// longer it winds about the better. So many things count at most.
-const EVIDENCE_PER_MOVER: f64 = 1.0;
-const EVIDENCE_PER_MOVER_AND_DEVIATION: f64 = 0.2;
-const MOVERS_MAX: usize = 20;
+const EVIDENCE_PER_MOVER: f64 = 2.0;
+const EVIDENCE_PER_MOVER_AND_DEVIATION: f64 = 0.4;
+const MOVERS_MAX: usize = 10;
 
 /// What is believed beforehand of the way across and of the size, standard deviations: what is thrown
 /// flies aside at a few metres a second, a camera's verticals lean a little, and most of what falls
@@ -54,9 +55,6 @@ const MISFIT_MAX: f64 = 1.6;
 
 /// Largest thing that falls, metres: a door, a mattress.
 const SIZE_MAX_M: f64 = 2.5;
-
-/// Steepest lean of a vertical on a picture, pixels a pixel: at the edge of a wide view.
-const LEAN_MAX: f64 = 0.4;
 
 /// How far from where it began to fall a thing may have been seen before, metres: an arm, a window.
 const WAITING_REACH_M: f64 = 2.0;
@@ -111,21 +109,6 @@ pub(crate) struct Verdict {
     pub(crate) across: Across,
     /// What it fails on, if anything.
     pub(crate) against: Option<&'static str>,
-}
-
-/// The way across the picture: linear in time (thrown) and in y (a leaning vertical).
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Across {
-    pub(crate) x0_px: f64,
-    pub(crate) y0_px: f64,
-    pub(crate) per_s: f64,
-    pub(crate) per_px: f64,
-}
-
-impl Across {
-    pub(crate) fn x_px(&self, t_s: f64, y_px: f64) -> f64 {
-        self.x0_px + self.per_s * t_s + self.per_px * (y_px - self.y0_px)
-    }
 }
 
 impl Verdict {
@@ -192,7 +175,7 @@ impl Judge {
 
     /// Returns the verdict on the track: on the longest part of it, up to now, that is a fall, or on
     /// the whole of it. None where it is too short or too slow to be worth the arithmetic.
-    /// `movers` is how many other things are moving that could be judged.
+    /// `movers` is how many other things move in its part of the picture that could be judged.
     pub(crate) fn judge(&self, track: &Track, movers: usize) -> Option<Verdict> {
         let sightings = &track.sightings;
         if !self.may_fall(track) {
@@ -395,113 +378,4 @@ fn typical_size_px(sightings: &[Sighting]) -> f64 {
         .collect();
     sides.sort_by(f64::total_cmp);
     sides[sides.len() / 2]
-}
-
-/// Fits the way across, robustly. Returns it with the mean squared deviation.
-fn fit_across(sightings: &[Sighting], reference: StreamTime) -> (Across, f64) {
-    let y0_px = sightings[0].area.y_px;
-    let rows: Vec<Row> = sightings
-        .iter()
-        .map(|s| Row {
-            t_s: s.at.secs_since(reference),
-            y_px: s.area.y_px - y0_px,
-            x_px: s.area.x_px,
-            sigma_px: 0.7 + 0.1 * s.area.width_px,
-        })
-        .collect();
-    let mut solved = [sightings[0].area.x_px, 0.0, 0.0];
-    for round in 0..3 {
-        solved = solve_across(&rows, &solved, round, None);
-    }
-    if solved[2].abs() > LEAN_MAX {
-        // No camera's verticals lean like that: time must explain it, or nothing does.
-        let lean = solved[2].clamp(-LEAN_MAX, LEAN_MAX);
-        for round in 0..3 {
-            solved = solve_across(&rows, &solved, round, Some(lean));
-        }
-    }
-    let sum: f64 = rows
-        .iter()
-        .map(|row| {
-            let squared = row.deviation(&solved).powi(2);
-            squared / (1.0 + squared / 12.0)
-        })
-        .sum();
-    let across = Across {
-        x0_px: solved[0],
-        y0_px,
-        per_s: solved[1],
-        per_px: solved[2],
-    };
-    (across, sum / rows.len() as f64)
-}
-
-struct Row {
-    t_s: f64,
-    y_px: f64,
-    x_px: f64,
-    sigma_px: f64,
-}
-
-impl Row {
-    fn deviation(&self, solved: &[f64; 3]) -> f64 {
-        (self.x_px - solved[0] - solved[1] * self.t_s - solved[2] * self.y_px) / self.sigma_px
-    }
-}
-
-/// Solves x = a + b t + c y by weighted least squares, the first round without weights; with the
-/// given `lean` for c where there is one.
-fn solve_across(rows: &[Row], before: &[f64; 3], round: u32, lean: Option<f64>) -> [f64; 3] {
-    let mut matrix = [[0.0; 4]; 3];
-    for row in rows {
-        let robust = if round == 0 {
-            1.0
-        } else {
-            (1.0 + row.deviation(before).powi(2) / 9.0).powi(-2)
-        };
-        let weight = robust / row.sigma_px.powi(2);
-        let terms = [1.0, row.t_s, row.y_px];
-        for i in 0..3 {
-            for j in 0..3 {
-                matrix[i][j] += weight * terms[i] * terms[j];
-            }
-            matrix[i][3] += weight * terms[i] * row.x_px;
-        }
-    }
-    // A slight preference for straight down settles what time and y say alike.
-    matrix[1][1] += 1e-3;
-    matrix[2][2] += 1.0;
-    if let Some(lean) = lean {
-        matrix[2] = [0.0, 0.0, 1.0, lean];
-    }
-    solve(matrix)
-}
-
-fn solve(mut m: [[f64; 4]; 3]) -> [f64; 3] {
-    for pivot in 0..3 {
-        let best = (pivot..3)
-            .max_by(|&i, &j| m[i][pivot].abs().total_cmp(&m[j][pivot].abs()))
-            .unwrap_or(pivot);
-        m.swap(pivot, best);
-        let head = m[pivot];
-        let divisor = if head[pivot].abs() < 1e-12 {
-            1e-12
-        } else {
-            head[pivot]
-        };
-        for row in (0..3).filter(|&row| row != pivot) {
-            let factor = m[row][pivot] / divisor;
-            for column in pivot..4 {
-                m[row][column] -= factor * head[column];
-            }
-        }
-    }
-    std::array::from_fn(|row| {
-        m[row][3]
-            / if m[row][row].abs() < 1e-12 {
-                1e-12
-            } else {
-                m[row][row]
-            }
-    })
 }

@@ -5,6 +5,7 @@
 //! was lost or springs from where it struck belongs to it and never makes an alarm of its own. What
 //! began at another time is another thing: two bottles thrown one after the other are two alarms.
 
+pub(crate) mod across;
 pub(crate) mod fall;
 pub(crate) mod judge;
 pub(crate) mod origin;
