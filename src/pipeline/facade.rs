@@ -10,7 +10,7 @@ use super::tracks_file::{Judged, TracksFile};
 use super::{Condition, Watch};
 use crate::alarm::falling::judge::{Judge, Verdict};
 use crate::alarm::falling::{Falling, Joined, Raising, origin};
-use crate::alarm::{Alarm, AlarmChange, AlarmKey, TrackPoint};
+use crate::alarm::{Alarm, AlarmChange, AlarmKey};
 use crate::clock::StreamTime;
 use crate::decode::Frame;
 use crate::detect::motion::{Candidate, Look, Motion};
