@@ -32,7 +32,7 @@ SHAPES = [*SMALL, "--steps", 2400, "--rate", 1e-3, "--seed", 11]
 LEFT_OUT = [*SMALL, "--steps", 800, "--rate", 7e-4, "--seed", 21, "--share-real", 0.4]
 BOTH = [*SMALL, "--steps", 1900, "--rate", 7e-4, "--seed", 31, "--share-real", 0.4]
 LAST = ["--steps", 300, "--rate", 2e-4, "--seed", 41, "--share-real", 0.4]
-REAL_ONLY = [*SMALL, "--steps", 800, "--rate", 1e-3, "--seed", 21, "--share-real", 1]
+REAL_ONLY = [*SMALL, "--steps", 400, "--rate", 1e-3, "--seed", 21, "--share-real", 1]
 FIRST_LEFT_OUT = "lily"  # the shipped detector goes on from where this set was left out
 REAL_SETS = ("x50998", "lily", "etoiles")
 
