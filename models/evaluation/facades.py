@@ -13,6 +13,8 @@ WEATHER = ("rain", "snow")
 SHOWN_LEAST_S = 0.5  # a fall counts when the picture shows it this long,
 SHOWN_AFTER_S = 0.2  # and this long after it has fallen two storeys,
 CLIP_AFTER_S = 1.0  # and the clip goes on for as long as an alarm may take
+TOGETHER_S = 1.5  # two falls that begin within this time,
+TOGETHER_SHARE = 0.15  # and within this share of the picture's width, may be one event to the program: a thing and its mirror image are so
 NEAR_SHARE = 0.5  # share of an alarm's track that must lie on the way of what it is ascribed to
 CAUSE_SHARE = 0.3
 CAUSE_PX = 8.0  # how far beside a mover's box a track may run, at 960 pixels width
@@ -79,6 +81,11 @@ class Clip:
     def raised_after(self, fall: Fall, alarm: dict) -> float:
         """Seconds from when the fall could be known (two storeys fallen and in the picture) to the alarm."""
         return alarm["raised_at_s"] - max(fall.two_storeys_s, fall.way.times[0])
+
+    def beside(self, fall: Fall) -> list[Fall]:
+        """The other falls that happen so near and so soon that one alarm may be meant for both."""
+        return [other for other in self.falls if other is not fall and abs(other.released_s - fall.released_s) <= TOGETHER_S
+                and abs(other.way.boxes[0][1] - fall.way.boxes[0][1]) <= TOGETHER_SHARE * self.width_px]
 
     def whose(self, alarm: dict) -> Fall | None:
         """The fall that an alarm's track follows, in place and time; the mirror image is the same fall."""

@@ -94,8 +94,15 @@ def _sizes(judged: list[Judged]) -> str:
     lines = []
     for name, least, below in [*SIZES, ("**5 px and more** (aim 95 %)", PLAIN, 1e9), ("**3 to 4 px** (aim 80 %)", 3, PLAIN)]:
         group = [(fall, alarm) for fall, alarm in rows if least <= fall.size_px < below]
-        lines.append([name, rate(sum(a is not None for _, a in group), len(group))])
-    return "### Recall by size\nThe smaller side when two storeys have been fallen, as the camera sees it: blur and smear included.\n\n" + table(["size", "found"], lines)
+        lines.append([name, rate(sum(a is not None for _, a in group), len(group)), _alone(judged, least, below)])
+    return ("### Recall by size\nThe smaller side when two storeys have been fallen, as the camera sees it: blur and smear included. Two falls beside each other are one event to the "
+            f"program, as a thing and its mirror image are: those that begin within {facades.TOGETHER_S} s and {facades.TOGETHER_SHARE:.0%} of the picture's width of another stand in the second column only.\n\n"
+            + table(["size", "found", "found, of those with no other fall beside them"], lines))
+
+
+def _alone(judged: list[Judged], least: float, below: float) -> str:
+    group = [alarm for one in judged for fall, alarm in one.rows() if least <= fall.size_px < below and not one.clip.beside(fall)]
+    return rate(sum(alarm is not None for alarm in group), len(group))
 
 
 def _contrasts(judged: list[Judged]) -> str:
