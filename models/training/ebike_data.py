@@ -165,8 +165,8 @@ def augmented(item: Item, width: int, height: int, rng: np.random.Generator, cut
         boxes = cutouts.paste(picture, boxes, rng)
     if rng.random() < (0.45 if real else 0.15):
         picture, boxes = _bent(picture, boxes, rng)
-    scale = fit * (np.exp(rng.uniform(-0.45, 0.55)) if rng.random() < 0.8 else 1.0)
-    angle = rng.normal(0, 11) if rng.random() < 0.75 else rng.uniform(-180, 180) if rng.random() < 0.4 else 0.0
+    scale = fit * (np.exp(rng.uniform(-0.22, 0.5)) if rng.random() < 0.8 else 1.0)
+    angle = rng.normal(0, 9) if rng.random() < 0.75 else rng.uniform(-180, 180) if rng.random() < 0.2 else 0.0
     stretch = np.exp(rng.normal(0, 0.14))
     flip = -1 if rng.random() < 0.5 else 1
     c, s = np.cos(np.radians(angle)) * scale, np.sin(np.radians(angle)) * scale
@@ -177,7 +177,7 @@ def augmented(item: Item, width: int, height: int, rng: np.random.Generator, cut
         focus = 0.5 * focus + 0.5 * np.array([(b[0] + b[2]) / 2, (b[1] + b[3]) / 2])
     shift = np.array([width, height]) / 2 - matrix @ focus + rng.uniform(-0.12, 0.12, 2) * [width, height]
     full = np.vstack([np.concatenate([matrix, shift[:, None]], 1), [0, 0, 1]])
-    if rng.random() < 0.35:  # a camera tilted more, or hung elsewhere: far things shrink towards one side
+    if rng.random() < 0.25:  # a camera tilted more, or hung elsewhere: far things shrink towards one side
         tilt = np.eye(3)
         tilt[2, :2] = rng.normal(0, 0.28, 2) / [width, height]
         back = np.array([[1, 0, -width / 2], [0, 1, -height / 2], [0, 0, 1.0]])
@@ -233,7 +233,9 @@ def _moved(boxes: np.ndarray, matrix: np.ndarray, width: int, height: int, angle
 
 
 def _seen(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Random light, colour, blur, noise and compression."""
+    """Random light, colour, blur, noise and compression; a third stays as it is, for real cameras are often good."""
+    if rng.random() < 0.33:
+        return picture
     image = picture.astype(np.float32)
     if rng.random() < 0.8:
         image = 255 * np.power(image / 255, np.exp(rng.normal(0, 0.3)))

@@ -105,7 +105,7 @@ def _moving(rng, light: np.ndarray, obj: np.ndarray, numbers: list[int]) -> np.n
     cv2.line(kernel, (6 - dx, 6 - dy), (6 + dx, 6 + dy), 1.0)
     kernel /= kernel.sum()
     mask = cv2.filter2D(np.isin(obj, numbers).astype(np.float32), -1, kernel)[..., None]
-    return light * (1 - mask) + cv2.filter2D(light.astype(np.float32), -1, kernel) * mask
+    return light * (1 - mask) + np.maximum(cv2.filter2D(light.astype(np.float32), -1, kernel), 0) * mask  # filter2D rounds to below nought
 
 
 def _filled(rng, main: str, door: float, built_only: bool) -> tuple[Car, list, list]:
