@@ -46,15 +46,15 @@ const MOVERS_MAX: usize = 10;
 /// is small. A bird on its way down the picture is none of these. Such doubt adds so much at most.
 const ASIDE_M_S: f64 = 2.0;
 const LEAN: f64 = 0.15;
-const SIZE_M: f64 = 0.6;
+const SIZE_M: f64 = 1.2;
 const EVIDENCE_OF_DOUBT_MAX: f64 = 40.0;
 
 /// Mean squared deviation that a fall may have: things that tumble in front of a facade stay under
 /// 0.7, one wrong sighting in ten adds 1.2 at most.
 const MISFIT_MAX: f64 = 1.6;
 
-/// Largest thing that falls, metres: a door, a mattress.
-const SIZE_MAX_M: f64 = 2.5;
+/// Largest thing that falls, metres across its smaller side: a panel of cladding, a tarpaulin.
+const SIZE_MAX_M: f64 = 6.0;
 
 /// How far from where it began to fall a thing may have been seen before, metres: an arm, a window.
 const WAITING_REACH_M: f64 = 2.0;
@@ -69,7 +69,7 @@ const PIECE_MASS: f32 = 0.3;
 const PIECE_OFF: f64 = 0.25;
 
 /// Samples a fit takes at most; longer tracks are thinned out evenly.
-const SAMPLES_MAX: usize = 40;
+const SAMPLES_MAX: usize = 64;
 
 /// How much longer than falling freely a fall may take: 2 is a shirt of 6 m/s after 25 m.
 const SLOWER_MAX: f64 = 2.0;
@@ -220,9 +220,10 @@ impl Judge {
         if came_px < height_px * 0.6 * 6.0 / 150.0 || lasted_s < 0.2 {
             return None;
         }
-        let every = sightings.len().div_ceil(SAMPLES_MAX);
-        let samples: Vec<Sample> = (0..sightings.len())
-            .step_by(every)
+        let count = sightings.len().min(SAMPLES_MAX);
+        // Evenly, to the very last: taking every second one of 41 would throw away half of what tells.
+        let samples: Vec<Sample> = (0..count)
+            .map(|n| n * (sightings.len() - 1) / (count - 1).max(1))
             .map(|index| Sample {
                 t_s: sightings[index].at.secs_since(start.at),
                 px: sightings[index].area.y_px,
