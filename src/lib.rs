@@ -17,6 +17,9 @@
 //! http      JSON       API, events, metrics
 //! ```
 //!
+//! `auth` knows roles, passwords and secrets, before the store that keeps them; `http` judges each
+//! request by them.
+//!
 //! `pipeline` joins the stages of one camera; `cli` holds one file a command.
 
 // Base: no stage, usable by all of them.
@@ -25,6 +28,9 @@ pub mod geometry;
 pub mod health;
 pub mod id;
 pub mod metrics;
+
+// Who may do what; no stage of the stream.
+pub mod auth;
 
 // The stream, in its order.
 pub mod source;

@@ -6,7 +6,7 @@ mod file;
 mod scene;
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -16,6 +16,7 @@ use crate::deliver::EndpointConfig;
 use crate::id::{CameraId, SiteId};
 use crate::scene::{Kind, Scene};
 use crate::source::rtsp::RtspCamera;
+use crate::store::SessionLimits;
 
 pub use file::DEFAULT;
 pub use scene::{SceneFileError, read_scene};
@@ -31,6 +32,8 @@ pub struct Config {
     pub sites: Vec<Site>,
     pub cameras: Vec<Camera>,
     pub endpoints: Vec<EndpointConfig>,
+    /// What works and should be changed all the same.
+    pub advice: Vec<Problem>,
 }
 
 #[derive(Clone, Debug)]
@@ -38,6 +41,9 @@ pub struct Http {
     pub listen: SocketAddr,
     /// What links begin with; none means the address that is listened on.
     pub public_url: Option<Url>,
+    /// Proxies whose word about the client's address is taken.
+    pub proxies: Vec<IpAddr>,
+    pub sessions: SessionLimits,
 }
 
 impl Http {

@@ -20,15 +20,16 @@ use tracing::{error, warn};
 use super::Detectors;
 use super::camera::{CameraThread, Report};
 use super::recorder::{REPORTS_MAX, Recorder};
+use crate::auth::password;
 use crate::clock::Clock;
-use crate::config::{Camera, Config, Input};
+use crate::config::{self, Camera, Config, Input};
 use crate::decode::Frame;
 use crate::decode::latest::Latest;
 use crate::deliver::{Alarms, Client, ClientError, Delivering, Outbox};
 use crate::detect::SessionError;
 use crate::evidence::EvidenceContext;
 use crate::health::{Board, Threads};
-use crate::http::{self, Api, CameraInfo, Limits};
+use crate::http::{self, Api, CameraInfo, Limits, SignIn, Transport};
 use crate::metrics::{Metrics, RecorderTaken};
 use crate::source::file::{self, FileCamera};
 use crate::source::rtsp;
@@ -63,6 +64,7 @@ pub type Observer = Arc<dyn Fn(&Frame) + Send + Sync>;
 /// The running service.
 pub struct Service {
     address: SocketAddr,
+    first_password: Option<String>,
     board: Board,
     store: Store,
     stop_sources: CancellationToken,
@@ -100,6 +102,7 @@ impl Service {
             clock: Arc::clone(&clock),
         };
         let store = open_store(&config, &delivering).await?;
+        let first_password = add_first_account(&store).await?;
         let outbox = Outbox::start(&store, &delivering);
         let alarms = Alarms::new(store.clone(), delivering);
         let (reports, reported) = mpsc::channel(REPORTS_MAX);
@@ -117,6 +120,7 @@ impl Service {
         let api = shared.api(&config, store.clone())?;
         let mut service = Self {
             address,
+            first_password,
             board: shared.board.clone(),
             stop_sources: CancellationToken::new(),
             sources: Vec::new(),
@@ -137,6 +141,12 @@ impl Service {
     /// Returns the API's address, with the port that was free where the config says port 0.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Returns the one-time password of the account `admin` where this start has made it: it is told
+    /// this once, and kept nowhere.
+    pub fn first_password(&self) -> Option<&str> {
+        self.first_password.as_deref()
     }
 
     /// Returns how many frames of all cameras were thrown away because a stage was full.
@@ -245,6 +255,7 @@ impl Shared {
             clock: Arc::clone(&self.clock),
             evidence_root: self.evidence_root.clone(),
             hosts: host.into_iter().collect(),
+            sign_in: sign_in(&config.http),
             limits: Limits::default(),
         })
     }
@@ -297,12 +308,35 @@ async fn open_store(config: &Config, delivering: &Delivering) -> Result<Store, S
     Ok(store)
 }
 
+/// Makes the account `admin` where there is none at all, and returns its one-time password.
+async fn add_first_account(store: &Store) -> Result<Option<String>, StoreError> {
+    if !store.accounts().await?.is_empty() {
+        return Ok(None);
+    }
+    let password = password::one_time();
+    let hash = password::hash(&password);
+    let was_first = store.add_first_account(&hash).await?;
+    Ok(was_first.then_some(password))
+}
+
 async fn serve(listener: TcpListener, api: Api, stop: CancellationToken) {
     if let Err(error) = http::serve(listener, api, stop).await {
         error!(
             error = &error as &dyn std::error::Error,
             "the API has failed"
         );
+    }
+}
+
+fn sign_in(http: &config::Http) -> SignIn {
+    let public = http.public_url.as_ref().map(url::Url::scheme);
+    SignIn {
+        transport: match public {
+            Some("https") => Transport::Tls,
+            _ => Transport::Plain,
+        },
+        proxies: http.proxies.clone(),
+        sessions: http.sessions,
     }
 }
 

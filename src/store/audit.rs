@@ -10,14 +10,33 @@ use super::error::Fault;
 use super::row::word;
 use super::{PAGE_ROWS_MAX, Store, StoreError};
 
-/// Who acts: a person's account, or the service.
+/// Who acts: a person's account, a program's token, or the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor(String);
 
 impl Actor {
+    /// The service's own name, which no account may have.
+    pub const SERVICE: &str = "plumb";
+
     /// Returns the service itself.
     pub fn service() -> Self {
-        Self("plumb".to_owned())
+        Self(Self::SERVICE.to_owned())
+    }
+
+    /// Returns whoever has not signed in. No account can have this name, nor that of a token or
+    /// of the command line: ids hold no colon and no brackets.
+    pub fn nobody() -> Self {
+        Self("(nobody)".to_owned())
+    }
+
+    /// Returns the program with the token of that name.
+    pub fn token(name: &str) -> Self {
+        Self(format!("token:{name}"))
+    }
+
+    /// Returns whoever uses the command line on the service's own machine.
+    pub fn command_line() -> Self {
+        Self("(command line)".to_owned())
     }
 
     /// Returns the account of that name.

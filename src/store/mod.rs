@@ -6,8 +6,10 @@
 //! - One writer: one process (a lock on the data directory) with one writing connection, so that
 //!   no command ever waits for a lock. Readers have their own connections and never block it.
 //! - Every command may be repeated: the second time it changes nothing.
-//! - Only this module names SQL. It sends nothing, and knows no secret.
+//! - Only this module names SQL. It sends nothing, and knows no secret: of passwords, sessions and
+//!   tokens it holds hashes and digests.
 
+pub mod account;
 pub mod alarm;
 pub mod attempt;
 pub mod audit;
@@ -19,6 +21,8 @@ pub mod evidence;
 pub mod lifecycle;
 mod open;
 mod row;
+pub mod session;
+pub mod token;
 pub mod transfer;
 
 use std::path::PathBuf;
@@ -28,6 +32,7 @@ use sqlx::sqlite::SqlitePool;
 use sqlx::{Sqlite, Transaction};
 use tokio::sync::watch;
 
+pub use account::{AccountRecord, Credentials, PasswordKind};
 pub use alarm::{
     AlarmDetail, AlarmFilter, AlarmRecord, AlarmState, Cursor, Disposition, EndReason, Page,
 };
@@ -39,6 +44,8 @@ pub use error::StoreError;
 pub use event::{AlarmSnapshot, EventKind, EventRecord};
 pub use evidence::{EvidenceFile, EvidenceReport, EvidenceState};
 pub use lifecycle::{AlarmEnd, NewAlarm, Recovered};
+pub use session::{SessionLimits, SessionRecord};
+pub use token::{TokenGrant, TokenRecord};
 pub use transfer::{AlarmCopy, Arrival};
 
 use crate::clock::Clock;

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The stream in its order; a stage may use those before it and the base.
-const STREAM: [&str; 13] = [
-    "source", "decode", "detect", "track", "scene", "verify", "alarm", "evidence", "store",
+const STREAM: [&str; 14] = [
+    "source", "decode", "detect", "track", "scene", "verify", "alarm", "evidence", "auth", "store",
     "deliver", "http", "config", "pipeline",
 ];
 

@@ -10,13 +10,14 @@ use utoipa::IntoParams;
 
 use crate::alarm::{AlarmKind, TrackPoint, TrackPointRecord};
 use crate::http::Service;
+use crate::http::access::Principal;
 use crate::http::body::JsonBody;
 use crate::http::error::ApiError;
 use crate::http::openapi::{BadBody, Conflict, NotFound};
 use crate::http::query::{Given, NoQuery, Parameters, Query, shortened};
 use crate::id::{AlarmId, CameraId, SiteId};
 use crate::store::{
-    Actor, AlarmDetail, AlarmFilter, AlarmRecord, AlarmState, Cursor, DeliveryRecord, Disposition,
+    AlarmDetail, AlarmFilter, AlarmRecord, AlarmState, Cursor, DeliveryRecord, Disposition,
     EvidenceFile,
 };
 
@@ -202,17 +203,12 @@ pub(crate) async fn one(
 )]
 pub(crate) async fn acknowledge(
     State(service): State<Arc<Service>>,
+    who: Principal,
     Path(id): Path<String>,
     _: NoQuery,
 ) -> Result<Json<AlarmRecord>, ApiError> {
     let id = parse_id(&id)?;
-    Ok(Json(
-        service
-            .api
-            .store
-            .acknowledge(id, &nobody_signed_in())
-            .await?,
-    ))
+    Ok(Json(service.api.store.acknowledge(id, &who.actor).await?))
 }
 
 /// Closes the alarm with what somebody found it to be. That acknowledges it, too.
@@ -230,6 +226,7 @@ pub(crate) async fn acknowledge(
 )]
 pub(crate) async fn close(
     State(service): State<Arc<Service>>,
+    who: Principal,
     Path(id): Path<String>,
     _: NoQuery,
     JsonBody(closing): JsonBody<Closing>,
@@ -244,12 +241,9 @@ pub(crate) async fn close(
         let reason = format!("note is longer than {NOTE_CHARS_MAX} characters");
         return Err(ApiError::BadBody { reason });
     }
-    let (store, who) = (&service.api.store, nobody_signed_in());
-    Ok(Json(
-        store
-            .close_alarm(id, &who, closing.disposition, note)
-            .await?,
-    ))
+    let store = &service.api.store;
+    let closed = store.close_alarm(id, &who.actor, closing.disposition, note);
+    Ok(Json(closed.await?))
 }
 
 /// Returns the alarm of that id.
@@ -260,11 +254,6 @@ pub(super) async fn find(service: &Service, id: &str) -> Result<AlarmDetail, Api
         what: "alarm",
         id: id.to_string(),
     })
-}
-
-/// Returns who acts as long as there is no sign-in: whoever reaches the loopback address.
-pub(super) fn nobody_signed_in() -> Actor {
-    Actor::account("unauthenticated")
 }
 
 fn parse_id(text: &str) -> Result<AlarmId, ApiError> {

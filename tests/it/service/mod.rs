@@ -164,8 +164,25 @@ impl Home {
         self.path("plumb.toml").display().to_string()
     }
 
+    /// Returns a token of an operator, made as people do before the first start. Where the data
+    /// directory takes nothing there is none, and only the probes can be asked.
+    fn token(&self) -> String {
+        let known = self.path("token");
+        if let Ok(token) = fs::read_to_string(&known) {
+            return token;
+        }
+        let config = self.config();
+        let made = plumb(&[
+            "token", "add", "tests", "--role", "operator", "--config", &config,
+        ]);
+        let token = String::from_utf8_lossy(&made.stdout).trim().to_owned();
+        fs::write(known, &token).expect("writable");
+        token
+    }
+
     /// Starts the service and waits until it runs.
     fn run(&self) -> Service {
+        let token = self.token();
         let mut command = Command::new(env!("CARGO_BIN_EXE_plumb"));
         command
             .args(["run", "--config", &self.config()])
@@ -175,7 +192,11 @@ impl Home {
             let (_, rest) = line.split_once("http.address=")?;
             Some(rest.split_whitespace().next()?.to_owned())
         });
-        Service { running, address }
+        Service {
+            running,
+            address,
+            token,
+        }
     }
 }
 
@@ -183,6 +204,7 @@ impl Home {
 struct Service {
     running: Running,
     address: String,
+    token: String,
 }
 
 impl Service {
@@ -193,8 +215,9 @@ impl Service {
             .set_read_timeout(Some(DEADLINE))
             .expect("a timeout can be set");
         let request = format!(
-            "GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n",
-            self.address
+            "GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\
+             authorization: Bearer {}\r\n\r\n",
+            self.address, self.token
         );
         std::io::Write::write_all(&mut stream, request.as_bytes()).expect("it reads");
         let mut answer = String::new();
