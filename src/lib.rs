@@ -18,7 +18,7 @@
 //! ```
 //!
 //! `auth` knows roles, passwords and secrets, before the store that keeps them; `http` judges each
-//! request by them.
+//! request by them. `audit` makes the log of what was done a chain.
 //!
 //! `pipeline` joins the stages of one camera; `cli` holds one file a command.
 
@@ -31,6 +31,7 @@ pub mod metrics;
 
 // Who may do what; no stage of the stream.
 pub mod auth;
+pub mod audit;
 
 // The stream, in its order.
 pub mod source;

@@ -9,6 +9,7 @@ pub mod detect;
 pub mod verify;
 pub mod bench;
 pub mod user;
+pub mod audit;
 pub mod token;
 
 mod fixtures;
@@ -49,6 +50,8 @@ enum Command {
     Bench(bench::Args),
     /// Look after the accounts of people, while the service is stopped.
     User(user::Args),
+    /// Check the log of what was done.
+    Audit(audit::Args),
     /// Look after the tokens of programs, while the service is stopped.
     Token(token::Args),
 }
@@ -69,6 +72,7 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::User(args) => user::run(args),
+        Command::Audit(args) => audit::run(&args),
         Command::Token(args) => token::run(args),
     };
     result.unwrap_or_else(|error| output::report(&error))

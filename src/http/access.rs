@@ -16,11 +16,12 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::error::ApiError;
+use super::query::shortened;
 use super::table::{Access, Rule, Shows};
-use super::{Service, Transport, client};
+use super::{Service, Transport, client, looks};
 use crate::auth::Roles;
 use crate::auth::secret::ClientSecret;
-use crate::store::Actor;
+use crate::store::{Actor, AuditOutcome};
 
 /// Shown by scripts of a page with each change; forms have the field `csrf`.
 const CSRF: HeaderName = HeaderName::from_static("x-csrf-token");
@@ -79,16 +80,38 @@ pub(super) async fn guard(
         // By whatever name, and also when everything else is too busy.
         return next.run(request).await;
     }
+    let path = request.uri().path().to_owned();
     let request = match admit(&service, rule, request).await {
         Ok(request) => request,
         Err(error) => return refuse(error, rule),
     };
     // Full: refused at once rather than queued, so that an answer is never older than its timeout.
     // Until here a request has cost one row of the store; the bound on connections bounds those.
-    match service.requests.try_acquire() {
-        Ok(_permit) => next.run(request).await,
-        Err(_) => ApiError::Busy { what: "requests" }.into_response(),
+    let Ok(_permit) = service.requests.try_acquire() else {
+        return ApiError::Busy { what: "requests" }.into_response();
+    };
+    let who = request.extensions().get::<Principal>().cloned();
+    let response = next.run(request).await;
+    let (Some(look), Some(who)) = (rule.look, who) else {
+        return response;
+    };
+    if response.status().is_client_error() || response.status().is_server_error() {
+        return response;
     }
+    // The body has not left yet, and does not unless this is written down.
+    let noted = looks::note(&service, &who, look, seen(&path), AuditOutcome::Done);
+    match noted.await {
+        Ok(()) => response,
+        Err(error) => error.into_response(),
+    }
+}
+
+/// Returns what was looked at, for the audit log: the path without what all have in common.
+fn seen(path: &str) -> &str {
+    let path = path.strip_prefix("/api/v1/").unwrap_or(path);
+    path.strip_prefix("alarms/")
+        .or_else(|| path.strip_prefix("cameras/"))
+        .unwrap_or(path)
 }
 
 /// Returns the request with who asks in its extensions.
@@ -116,6 +139,9 @@ async fn admit(service: &Service, rule: Rule, mut request: Request) -> Result<Re
         }
     }
     if let Some(roles) = roles.filter(|roles| !principal.roles.any_of(roles)) {
+        let path = shortened(request.uri().path());
+        let refused = AuditOutcome::Refused;
+        looks::note(service, &principal, "route.asked", &path, refused).await?;
         return Err(ApiError::NotAllowed { roles });
     }
     request.extensions_mut().insert(principal);

@@ -25,6 +25,7 @@ mod error;
 mod figures;
 mod layers;
 mod listen;
+mod looks;
 mod openapi;
 mod problem;
 mod query;
@@ -52,6 +53,7 @@ pub use listen::{ListenError, bind};
 pub use openapi::document;
 pub use table::{Access, Route, Shows, routes};
 
+use crate::audit::Key;
 use crate::auth::throttle::Throttle;
 use crate::clock::Clock;
 use crate::decode::Latest;
@@ -62,6 +64,7 @@ use crate::scene;
 use crate::store::{SessionLimits, Store};
 use client::Peer;
 use error::ApiError;
+use looks::Looks;
 
 /// What the API shows, and the bounds within which it does.
 #[derive(Clone, Debug)]
@@ -79,6 +82,8 @@ pub struct Api {
     /// Names that a Host header may carry besides `localhost` and addresses: the public URL's.
     pub hosts: Vec<String>,
     pub sign_in: SignIn,
+    /// Signs checkpoints of the audit log; none where the disk takes nothing.
+    pub audit_key: Option<Key>,
     pub limits: Limits,
 }
 
@@ -160,6 +165,7 @@ struct Service {
     /// Passwords being hashed; others wait their turn within their request's timeout.
     hashers: Semaphore,
     throttle: Throttle,
+    looks: Looks,
     writable: status::Writable,
     document: Bytes,
     stop: CancellationToken,
@@ -183,6 +189,7 @@ pub async fn serve(
         encoders: Semaphore::new(ENCODERS),
         hashers: Semaphore::new(HASHERS),
         throttle: Throttle::default(),
+        looks: Looks::default(),
         writable: status::Writable::default(),
         document: openapi::document_bytes(),
         stop: stop.clone(),

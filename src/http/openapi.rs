@@ -87,6 +87,8 @@ pub(super) async fn serve(State(service): State<Arc<Service>>, _: NoQuery) -> im
         v1::deliveries::list,
         v1::deliveries::retry,
         v1::session::own,
+        v1::audit::list,
+        v1::audit::checkpoint,
         v1::accounts::list,
         v1::accounts::add,
         v1::accounts::set_roles,
@@ -102,6 +104,7 @@ pub(super) async fn serve(State(service): State<Arc<Service>>, _: NoQuery) -> im
         (name = "alarms", description = "What happened, its evidence, and what people did about it"),
         (name = "cameras", description = "The cameras and their health"),
         (name = "deliveries", description = "Webhooks that wait or were given up"),
+        (name = "audit", description = "What was done by whom, and proof of it"),
         (name = "people", description = "Accounts, roles and tokens"),
         (name = "service", description = "Probes, metrics, this document")
     )

@@ -46,6 +46,8 @@ pub struct Route {
     pub path: &'static str,
     pub access: Access,
     pub shows: Shows,
+    /// What a look is called in the audit log, where the route shows what a camera saw.
+    pub look: Option<&'static str>,
     pub(super) handler: MethodRouter<Arc<Service>>,
 }
 
@@ -54,6 +56,7 @@ pub struct Route {
 pub(super) struct Rule {
     pub(super) access: Access,
     pub(super) shows: Shows,
+    pub(super) look: Option<&'static str>,
 }
 
 impl Route {
@@ -61,6 +64,7 @@ impl Route {
         Rule {
             access: self.access,
             shows: self.shows,
+            look: self.look,
         }
     }
 }
@@ -75,6 +79,7 @@ const KEEPERS: Access = Access::Roles(&[
 ]);
 const MENDERS: Access = Access::Roles(&[Role::Manager, Role::Maintainer]);
 const ADMINS: Access = Access::Roles(&[Role::Admin]);
+const AUDITORS: Access = Access::Roles(&[Role::Auditor]);
 /// Auditors read all, and so also who may do what.
 const ACCOUNT_READERS: Access = Access::Roles(&[Role::Admin, Role::Auditor]);
 
@@ -93,6 +98,7 @@ fn read(path: &'static str, access: Access, handler: MethodRouter<Arc<Service>>)
         path,
         access,
         shows: Shows::Data,
+        look: None,
         handler,
     }
 }
@@ -101,6 +107,14 @@ fn change(path: &'static str, access: Access, handler: MethodRouter<Arc<Service>
     Route {
         method: "POST",
         ..read(path, access, handler)
+    }
+}
+
+/// A look at what this route shows is written down before it is shown.
+fn seen(look: &'static str, route: Route) -> Route {
+    Route {
+        look: Some(look),
+        ..route
     }
 }
 
@@ -126,19 +140,22 @@ fn alarm_routes() -> Vec<Route> {
     let acknowledge = post(alarms::acknowledge);
     let file = get(evidence::file);
     let retry = post(deliveries::retry);
+    let picture = get(snapshot::newest);
     vec![
         read("/api/v1/alarms", READERS, get(alarms::list)),
         read("/api/v1/alarms/stream", READERS, get(stream::stream)),
         read("/api/v1/alarms/{id}", READERS, get(alarms::one)),
         change("/api/v1/alarms/{id}/acknowledge", HANDLERS, acknowledge),
         change("/api/v1/alarms/{id}/close", HANDLERS, close),
-        read("/api/v1/alarms/{id}/evidence/{name}", READERS, file),
+        seen(
+            "evidence.seen",
+            read("/api/v1/alarms/{id}/evidence/{name}", READERS, file),
+        ),
         read("/api/v1/cameras", KEEPERS, get(cameras::list)),
         read("/api/v1/cameras/{id}", KEEPERS, get(cameras::one)),
-        read(
-            "/api/v1/cameras/{id}/snapshot.jpg",
-            READERS,
-            get(snapshot::newest),
+        seen(
+            "picture.seen",
+            read("/api/v1/cameras/{id}/snapshot.jpg", READERS, picture),
         ),
         read("/api/v1/deliveries", KEEPERS, get(deliveries::list)),
         change("/api/v1/deliveries/{id}/retry", MENDERS, retry),
@@ -146,12 +163,13 @@ fn alarm_routes() -> Vec<Route> {
 }
 
 fn people_routes() -> Vec<Route> {
-    use v1::{accounts, session, tokens};
+    use v1::{accounts, audit, session, tokens};
     let roles = post(accounts::set_roles);
     let password = post(accounts::reset_password);
     let disable = post(accounts::disable);
     let enable = post(accounts::enable);
     let revoke = post(tokens::revoke);
+    let checkpoint = get(audit::checkpoint);
     // A path has one row a method, and one handler for all of them.
     vec![
         read("/api/v1/session", Access::SignedIn, get(session::own)),
@@ -161,6 +179,8 @@ fn people_routes() -> Vec<Route> {
         change("/api/v1/accounts/{name}/password", ADMINS, password),
         change("/api/v1/accounts/{name}/disable", ADMINS, disable),
         change("/api/v1/accounts/{name}/enable", ADMINS, enable),
+        read("/api/v1/audit", AUDITORS, get(audit::list)),
+        read("/api/v1/audit/checkpoint", AUDITORS, checkpoint),
         read("/api/v1/tokens", ACCOUNT_READERS, get(tokens::list)),
         change("/api/v1/tokens", ADMINS, post(tokens::add)),
         change("/api/v1/tokens/{name}/revoke", ADMINS, revoke),

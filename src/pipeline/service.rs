@@ -17,9 +17,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use super::Detectors;
 use super::camera::{CameraThread, Report};
 use super::recorder::{REPORTS_MAX, Recorder};
+use super::{Detectors, checkpoints};
+use crate::audit::{Key, KeyError};
 use crate::auth::password;
 use crate::clock::Clock;
 use crate::config::{self, Camera, Config, Input};
@@ -33,13 +34,15 @@ use crate::http::{self, Api, CameraInfo, Limits, SignIn, Transport};
 use crate::metrics::{Metrics, RecorderTaken};
 use crate::source::file::{self, FileCamera};
 use crate::source::rtsp;
-use crate::store::{Recovered, Store, StoreError};
+use crate::store::{Durability, Recovered, Store, StoreError};
 
 /// Why the service cannot start; each names what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    AuditKey(#[from] KeyError),
     #[error(transparent)]
     Models(#[from] SessionError),
     #[error(transparent)]
@@ -75,6 +78,8 @@ pub struct Service {
     alarms: Alarms,
     outbox: Outbox,
     http: JoinHandle<()>,
+    checkpoints: Option<JoinHandle<()>>,
+    stop_checkpoints: CancellationToken,
 }
 
 impl Service {
@@ -117,7 +122,16 @@ impl Service {
             evidence_root: config.data_dir.join("evidence"),
         };
         let stop_http = CancellationToken::new();
-        let api = shared.api(&config, store.clone())?;
+        let audit_key = match store.durability() {
+            Durability::Disk => Some(Key::open_or_make(&config.data_dir)?),
+            Durability::Volatile => None,
+        };
+        let stop_checkpoints = CancellationToken::new();
+        let checkpoints = audit_key.clone().map(|key| {
+            let (store, stop) = (store.clone(), stop_checkpoints.clone());
+            tokio::spawn(checkpoints::keep(store, key, config.data_dir.clone(), stop))
+        });
+        let api = shared.api(&config, store.clone(), audit_key)?;
         let mut service = Self {
             address,
             first_password,
@@ -131,6 +145,8 @@ impl Service {
             http: tokio::spawn(serve(listener, api, stop_http.clone())),
             stop_http,
             store,
+            checkpoints,
+            stop_checkpoints,
         };
         for camera in config.cameras {
             service.add(Arc::new(camera), &shared)?;
@@ -181,6 +197,10 @@ impl Service {
         self.outbox.stop(SENDING_GRACE).await;
         self.stop_http.cancel();
         ended("the API", self.http).await;
+        self.stop_checkpoints.cancel();
+        if let Some(checkpoints) = self.checkpoints {
+            ended("the keeper of checkpoints", checkpoints).await;
+        }
         self.store.close().await;
     }
 
@@ -239,7 +259,12 @@ impl Shared {
         })
     }
 
-    fn api(&self, config: &Config, store: Store) -> Result<Api, ServiceError> {
+    fn api(
+        &self,
+        config: &Config,
+        store: Store,
+        audit_key: Option<Key>,
+    ) -> Result<Api, ServiceError> {
         let host = config
             .http
             .public_url
@@ -256,6 +281,7 @@ impl Shared {
             evidence_root: self.evidence_root.clone(),
             hosts: host.into_iter().collect(),
             sign_in: sign_in(&config.http),
+            audit_key,
             limits: Limits::default(),
         })
     }

@@ -5,6 +5,7 @@
 //!   command returns, they are on the disk (WAL, `synchronous=FULL`: one fsync a commit).
 //! - One writer: one process (a lock on the data directory) with one writing connection, so that
 //!   no command ever waits for a lock. Readers have their own connections and never block it.
+//! - An audit row carries a digest over itself and the row before; `inspect` finds what was changed.
 //! - Every command may be repeated: the second time it changes nothing.
 //! - Only this module names SQL. It sends nothing, and knows no secret: of passwords, sessions and
 //!   tokens it holds hashes and digests.
@@ -18,6 +19,7 @@ pub mod endpoint;
 pub mod error;
 pub mod event;
 pub mod evidence;
+pub mod inspect;
 pub mod lifecycle;
 mod open;
 mod row;
@@ -37,7 +39,7 @@ pub use alarm::{
     AlarmDetail, AlarmFilter, AlarmRecord, AlarmState, Cursor, Disposition, EndReason, Page,
 };
 pub use attempt::{Attempt, AttemptRecord, Head, Outcome};
-pub use audit::{Actor, AuditOutcome, AuditRecord};
+pub use audit::{Actor, AuditFilter, AuditOutcome, AuditRecord};
 pub use delivery::{DeliveryId, DeliveryRecord, DeliveryState, OutboxCount};
 pub use endpoint::{EndpointRecord, Route};
 pub use error::StoreError;

@@ -1,6 +1,7 @@
 //! One binary for all integration tests: real parts, one module an area.
 
 mod api;
+mod audit;
 mod cameras;
 mod config;
 mod decode;

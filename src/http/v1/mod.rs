@@ -2,6 +2,7 @@
 
 pub(super) mod accounts;
 pub(super) mod alarms;
+pub(super) mod audit;
 pub(super) mod cameras;
 pub(super) mod deliveries;
 pub(super) mod evidence;

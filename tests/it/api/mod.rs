@@ -1,6 +1,7 @@
 //! The HTTP service as a client meets it: a real server on a free port over a real store.
 
 mod alarms;
+mod audit;
 mod authz;
 mod errors;
 mod evidence;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use plumb::alarm::{Alarm, AlarmKind, Origin, TrackPoint};
+use plumb::audit::Key;
 use plumb::auth::secret::ClientSecret;
 use plumb::auth::{Role, Roles};
 use plumb::clock::{Clock, StreamTime, SystemClock};
@@ -80,6 +82,7 @@ impl Service {
             evidence_root: folder.path().join("evidence"),
             hosts: vec!["plumb.example".to_owned()],
             sign_in: SignIn::default(),
+            audit_key: Some(Key::open_or_make(folder.path()).expect("a key")),
             limits,
         };
         let (board, threads, latest) = (api.board.clone(), api.threads.clone(), api.latest.clone());
