@@ -14,7 +14,7 @@
 //! evidence  Evidence   clip, pictures, manifest
 //! store     rows       SQLite, one transaction an alarm
 //! deliver   Attempt    durable outbox, signed webhooks
-//! http      JSON       API, events, metrics
+//! http      JSON/pages API, events, metrics, the operators' console
 //! ```
 //!
 //! `auth` knows roles, passwords and secrets, before the store that keeps them; `http` judges each

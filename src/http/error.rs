@@ -75,6 +75,8 @@ pub(crate) enum ApiError {
          /api/v1/cameras/{camera}."
     )]
     NoPicture { camera: String },
+    #[error("{by} has taken the alarm already.")]
+    Taken { by: String },
     #[error("{detail}")]
     Conflict { detail: String },
     #[error(
@@ -168,6 +170,7 @@ impl ApiError {
                 "Range not satisfiable",
             ),
             Self::NoPicture { .. } => (S::NOT_FOUND, "no-picture", "No picture"),
+            Self::Taken { .. } => (S::CONFLICT, "taken", "Taken already"),
             Self::Conflict { .. } => (S::CONFLICT, "conflict", "Conflict"),
             Self::ForeignHost { .. } => (S::MISDIRECTED_REQUEST, "foreign-host", "Foreign host"),
             Self::ForeignOrigin => (S::FORBIDDEN, "foreign-origin", "Foreign origin"),
@@ -227,6 +230,7 @@ impl From<StoreError> for ApiError {
             StoreError::WrongState { state, .. } => Self::Conflict {
                 detail: format!("The alarm is {} already.", state.as_str()),
             },
+            StoreError::Taken { by, .. } => Self::Taken { by: by.clone() },
             StoreError::NotDead(_) => Self::Conflict {
                 detail: "The delivery is no dead letter; only those can be sent again.".to_owned(),
             },

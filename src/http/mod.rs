@@ -1,4 +1,5 @@
-//! The HTTP service: JSON for programs, events as they happen, metrics, evidence files.
+//! The HTTP service: pages for people, JSON for programs, events as they happen, metrics, evidence
+//! files.
 //!
 //! [`routes`] is the whole of it: path, method, who may use it, handler. The router is built from
 //! that table, so a route that is not in it does not exist; `openapi` describes exactly its JSON
@@ -35,6 +36,7 @@ mod table;
 mod ui;
 mod v1;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -75,6 +77,9 @@ pub struct Api {
     pub latest: Latest,
     /// The configured cameras, in the order of the config.
     pub cameras: Vec<CameraInfo>,
+    pub sites: Vec<SiteInfo>,
+    /// What the cameras look at, as the config's scene files say.
+    pub scenes: BTreeMap<CameraId, CameraScene>,
     pub metrics: Metrics,
     pub clock: Arc<dyn Clock>,
     /// The folder under which the store's evidence folders lie.
@@ -103,6 +108,22 @@ pub enum Transport {
     #[default]
     Plain,
     Tls,
+}
+
+/// A site as the config gives it.
+#[derive(Clone, Debug)]
+pub struct SiteInfo {
+    pub id: SiteId,
+    /// What people call it.
+    pub name: String,
+}
+
+/// What a camera looks at.
+#[derive(Clone, Debug)]
+pub struct CameraScene {
+    pub scene: scene::Scene,
+    /// SHA-256 of the scene file; none without one.
+    pub sha256: Option<String>,
 }
 
 /// A camera as the config gives it.

@@ -80,6 +80,8 @@ pub(super) async fn serve(State(service): State<Arc<Service>>, _: NoQuery) -> im
         v1::alarms::one,
         v1::alarms::acknowledge,
         v1::alarms::close,
+        v1::alarms::assign,
+        v1::alarms::note,
         v1::evidence::file,
         v1::cameras::list,
         v1::cameras::one,

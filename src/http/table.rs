@@ -138,6 +138,8 @@ fn alarm_routes() -> Vec<Route> {
     use v1::{alarms, cameras, deliveries, evidence, snapshot, stream};
     let close = post(alarms::close);
     let acknowledge = post(alarms::acknowledge);
+    let assign = post(alarms::assign);
+    let note = post(alarms::note);
     let file = get(evidence::file);
     let retry = post(deliveries::retry);
     let picture = get(snapshot::newest);
@@ -147,6 +149,8 @@ fn alarm_routes() -> Vec<Route> {
         read("/api/v1/alarms/{id}", READERS, get(alarms::one)),
         change("/api/v1/alarms/{id}/acknowledge", HANDLERS, acknowledge),
         change("/api/v1/alarms/{id}/close", HANDLERS, close),
+        change("/api/v1/alarms/{id}/assign", HANDLERS, assign),
+        change("/api/v1/alarms/{id}/notes", HANDLERS, note),
         seen(
             "evidence.seen",
             read("/api/v1/alarms/{id}/evidence/{name}", READERS, file),
@@ -188,7 +192,8 @@ fn people_routes() -> Vec<Route> {
 }
 
 fn page_routes() -> Vec<Route> {
-    use ui::{assets, language, password, sign_in};
+    use ui::{accounts, alarm, alarms, assets, audit, board, cameras};
+    use ui::{language, password, sign_in};
     let routes = [
         read("/", Access::SignedIn, get(ui::home)),
         read("/assets/{name}", Access::Anyone, get(assets::serve)),
@@ -198,6 +203,13 @@ fn page_routes() -> Vec<Route> {
         change("/sign-out", Access::SignedIn, post(sign_in::sign_out)),
         read("/password", Access::SignedIn, get(password::show)),
         change("/password", Access::SignedIn, post(password::change)),
+        read("/board", READERS, get(board::show)),
+        read("/board/alarms/{id}", READERS, get(board::card)),
+        read("/alarms", READERS, get(alarms::show)),
+        read("/alarms/{id}", READERS, get(alarm::show)),
+        read("/cameras", KEEPERS, get(cameras::show)),
+        read("/audit", AUDITORS, get(audit::show)),
+        read("/accounts", ACCOUNT_READERS, get(accounts::show)),
     ];
     routes.into_iter().map(page).collect()
 }

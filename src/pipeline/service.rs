@@ -30,7 +30,8 @@ use crate::deliver::{Alarms, Client, ClientError, Delivering, Outbox};
 use crate::detect::SessionError;
 use crate::evidence::EvidenceContext;
 use crate::health::{Board, Threads};
-use crate::http::{self, Api, CameraInfo, Limits, SignIn, Transport};
+use crate::http::{self, Api, CameraInfo, CameraScene, Limits, SignIn, SiteInfo, Transport};
+use crate::id::CameraId;
 use crate::metrics::{Metrics, RecorderTaken};
 use crate::source::file::{self, FileCamera};
 use crate::source::rtsp;
@@ -276,6 +277,8 @@ impl Shared {
             threads: self.threads.clone(),
             latest: self.latest.clone(),
             cameras: config.cameras.iter().map(camera_info).collect(),
+            sites: config.sites.iter().map(site_info).collect(),
+            scenes: config.cameras.iter().map(camera_scene).collect(),
             metrics: Metrics::install()?,
             clock: Arc::clone(&self.clock),
             evidence_root: self.evidence_root.clone(),
@@ -364,6 +367,21 @@ fn sign_in(http: &config::Http) -> SignIn {
         proxies: http.proxies.clone(),
         sessions: http.sessions,
     }
+}
+
+fn site_info(site: &config::Site) -> SiteInfo {
+    SiteInfo {
+        id: site.id.clone(),
+        name: site.name.clone(),
+    }
+}
+
+fn camera_scene(camera: &Camera) -> (CameraId, CameraScene) {
+    let scene = CameraScene {
+        scene: camera.scene.clone(),
+        sha256: camera.scene_sha256.clone(),
+    };
+    (camera.id.clone(), scene)
 }
 
 fn camera_info(camera: &Camera) -> CameraInfo {

@@ -61,6 +61,8 @@ pub enum StoreError {
         state: AlarmState,
         wanted: AlarmState,
     },
+    #[error("alarm {alarm} is in the hands of {by} already")]
+    Taken { alarm: AlarmId, by: String },
     #[error("delivery {0} is not dead: only a dead letter can be sent again")]
     NotDead(DeliveryId),
     #[error("there is no account {0}")]
@@ -94,6 +96,7 @@ impl StoreError {
                 | Self::UnknownDelivery(_)
                 | Self::UnknownEndpoint(_)
                 | Self::WrongState { .. }
+                | Self::Taken { .. }
                 | Self::NotDead(_)
                 | Self::UnknownAccount(_)
                 | Self::UnknownToken(_)

@@ -74,7 +74,8 @@ const FILE: Table = Table {
 const EVENT: Table = Table {
     name: "event",
     columns: &["at_ms", "kind", "alarm", "camera", "site", "body"],
-    of_alarm: "alarm = ?1 ORDER BY seq",
+    // What may come more than once is people's, and stays in the store in which they did it.
+    of_alarm: "alarm = ?1 AND kind NOT IN ('alarm.assigned', 'alarm.noted') ORDER BY seq",
 };
 /// `event_kind` stands for `event_seq`, which differs between stores.
 const DELIVERY: Table = Table {

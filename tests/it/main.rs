@@ -18,3 +18,4 @@ mod scripted;
 mod service;
 mod store;
 mod tidy;
+mod upgrade;

@@ -13,7 +13,13 @@ struct Asset {
     text: &'static str,
 }
 
-const SCRIPT: &str = "text/javascript; charset=utf-8";
+const fn script(name: &'static str, text: &'static str) -> Asset {
+    Asset {
+        name,
+        media_type: "text/javascript; charset=utf-8",
+        text,
+    }
+}
 
 const ASSETS: &[Asset] = &[
     Asset {
@@ -21,11 +27,14 @@ const ASSETS: &[Asset] = &[
         media_type: "text/css; charset=utf-8",
         text: include_str!("assets/plumb.css"),
     },
-    Asset {
-        name: "page.js",
-        media_type: SCRIPT,
-        text: include_str!("assets/page.js"),
-    },
+    script("accounts.js", include_str!("assets/accounts.js")),
+    script("alarm.js", include_str!("assets/alarm.js")),
+    script("board.js", include_str!("assets/board.js")),
+    script("cameras.js", include_str!("assets/cameras.js")),
+    script("handle.js", include_str!("assets/handle.js")),
+    script("page.js", include_str!("assets/page.js")),
+    script("sound.js", include_str!("assets/sound.js")),
+    script("stream.js", include_str!("assets/stream.js")),
 ];
 
 /// One asset; a browser asks whether it has changed and is mostly told that it has not.

@@ -4,11 +4,19 @@
 //! A page is a template (`templates/`), its texts stand in one file a language (`texts/`), its
 //! scripts and its one style sheet in `assets/`. A page works without its script wherever it can.
 
+pub(super) mod accounts;
+pub(super) mod alarm;
+pub(super) mod alarms;
 pub(super) mod assets;
+pub(super) mod audit;
+pub(super) mod board;
+pub(super) mod cameras;
+mod charts;
 pub(super) mod language;
 pub(super) mod password;
 pub(super) mod sign_in;
 pub(super) mod texts;
+mod view;
 
 use askama::Template;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -17,16 +25,19 @@ use axum::response::{Html, IntoResponse, Response};
 use super::access::Principal;
 use super::error::ApiError;
 use super::query::NoQuery;
-use crate::auth::Roles;
+use crate::auth::{Role, Roles};
 use language::Language;
 use texts::Texts;
 
 /// A page loads its own script, style, pictures and events from this service, and nothing else
 /// from anywhere; it sends forms nowhere else and is framed by nobody.
 const PAGE_SOURCES: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; \
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self'; \
      connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 );
+
+/// Who may see alarms and what cameras saw.
+const READERS: [Role; 3] = [Role::Operator, Role::Manager, Role::Auditor];
 
 /// What every page shows around its own part.
 pub(crate) struct Frame {
@@ -71,6 +82,37 @@ impl Frame {
             }),
             ..Self::open(language, path)
         }
+    }
+
+    /// Returns whether whoever has signed in has one of these roles.
+    pub(crate) fn is(&self, roles: &[Role]) -> bool {
+        let who = self.who.as_ref();
+        who.is_some_and(|who| !who.must_change_password && who.roles.any_of(roles))
+    }
+
+    /// Returns the pages that whoever has signed in may open, with their names.
+    pub(crate) fn links(&self) -> Vec<(&'static str, &'static str)> {
+        let t = self.t;
+        let keepers = [
+            Role::Operator,
+            Role::Manager,
+            Role::Auditor,
+            Role::Maintainer,
+        ];
+        let all: [(&[Role], &'static str, &'static str); 5] = [
+            (&READERS, "/board", t.board),
+            (&READERS, "/alarms", t.alarms),
+            (&keepers, "/cameras", t.cameras),
+            (&[Role::Auditor], "/audit", t.audit),
+            (&[Role::Admin, Role::Auditor], "/accounts", t.accounts),
+        ];
+        let own = all.into_iter().filter(|(roles, ..)| self.is(roles));
+        own.map(|(_, path, name)| (path, name)).collect()
+    }
+
+    /// Returns whether this page is the one at `path`.
+    pub(crate) fn is_at(&self, path: &str) -> bool {
+        self.path.split('?').next() == Some(path)
     }
 
     /// Returns the session's CSRF text.
@@ -137,22 +179,14 @@ pub(super) fn problem_page(
     Some((page.render().ok()?, PAGE_SOURCES))
 }
 
-#[derive(Template)]
-#[template(path = "home.html", config = "src/http/ui/askama.toml")]
-struct HomePage {
-    frame: Frame,
-}
-
-/// The first page after the sign-in.
-pub(super) async fn home(
-    who: Principal,
-    language: Language,
-    _: NoQuery,
-) -> Result<Response, ApiError> {
+/// Leads to the first page of whoever has signed in.
+pub(super) async fn home(who: Principal, _: NoQuery) -> Response {
     if who.session.as_ref().is_some_and(|s| s.must_change_password) {
-        return Ok(go("/password"));
+        return go("/password");
     }
-    page(&HomePage {
-        frame: Frame::of(language, "/", &who),
+    go(match who.roles.as_slice() {
+        roles if roles.iter().any(|role| READERS.contains(role)) => "/board",
+        [Role::Maintainer] => "/cameras",
+        _ => "/accounts",
     })
 }

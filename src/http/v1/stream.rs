@@ -64,8 +64,8 @@ impl Parameters for Wanted {
 }
 
 /// Alarms as they happen, as server-sent events. `id` is the event's place in the log, `event` is
-/// `alarm.raised`, `alarm.ended`, `alarm.evidence`, `alarm.acknowledged` or `alarm.closed`, and
-/// `data` is the alarm at that moment (`AlarmSnapshot`). `reset` says that the log begins anew
+/// `alarm.raised`, `alarm.ended`, `alarm.evidence`, `alarm.acknowledged`, `alarm.assigned`,
+/// `alarm.noted` or `alarm.closed`, and `data` is the alarm at that moment (`AlarmSnapshot`). `reset` says that the log begins anew
 /// and that the client should load its lists again.
 #[utoipa::path(
     get,

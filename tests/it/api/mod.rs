@@ -6,6 +6,7 @@ mod authz;
 mod errors;
 mod evidence;
 mod openapi;
+mod pages;
 mod people;
 mod pictures;
 mod status;
@@ -24,7 +25,7 @@ use plumb::clock::{Clock, StreamTime, SystemClock};
 use plumb::decode::Latest;
 use plumb::geometry::BoxPx;
 use plumb::health::{Board, Threads};
-use plumb::http::{self, Api, CameraInfo, Limits, SignIn};
+use plumb::http::{self, Api, CameraInfo, Limits, SignIn, SiteInfo};
 use plumb::id::{AlarmId, CameraId, EndpointId, SiteId, TokenId};
 use plumb::metrics::Metrics;
 use plumb::scene;
@@ -77,6 +78,11 @@ impl Service {
             threads: Threads::default(),
             latest: Latest::default(),
             cameras: cameras(),
+            sites: vec![SiteInfo {
+                id: SiteId::parse("garden").expect("an id"),
+                name: "Garden".to_owned(),
+            }],
+            scenes: Default::default(),
             metrics: Metrics::install().expect("no other recorder"),
             clock,
             evidence_root: folder.path().join("evidence"),

@@ -23,13 +23,13 @@ const DEADLINE: Duration = Duration::from_secs(90);
 const SECRET: &str = "whsec_cGx1bWIgdGVzdHMgcGx1bWIgdGVzdHMgcGx1bWI=";
 
 /// Returns a committed clip's path, without its ending.
-fn fixture(name: &str) -> PathBuf {
+pub(crate) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("fixtures/video")
         .join(name)
 }
 
-fn plumb(arguments: &[&str]) -> Output {
+pub(crate) fn plumb(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_plumb"))
         .args(arguments)
         .output()
@@ -134,13 +134,13 @@ impl Receiver {
 }
 
 /// A folder with a configuration.
-struct Home {
+pub(crate) struct Home {
     folder: tempfile::TempDir,
 }
 
 impl Home {
     /// Writes a configuration with the given cameras and one endpoint per receiver's port.
-    fn new(cameras: &[String], receivers: &[u16]) -> Self {
+    pub(crate) fn new(cameras: &[String], receivers: &[u16]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         fs::write(folder.path().join("secret"), SECRET).expect("writable");
         let mut text = String::from(
@@ -160,7 +160,7 @@ impl Home {
         self.folder.path().join(name)
     }
 
-    fn config(&self) -> String {
+    pub(crate) fn config(&self) -> String {
         self.path("plumb.toml").display().to_string()
     }
 
@@ -181,7 +181,7 @@ impl Home {
     }
 
     /// Starts the service and waits until it runs.
-    fn run(&self) -> Service {
+    pub(crate) fn run(&self) -> Service {
         let token = self.token();
         let mut command = Command::new(env!("CARGO_BIN_EXE_plumb"));
         command
@@ -201,9 +201,9 @@ impl Home {
 }
 
 /// `plumb run`.
-struct Service {
+pub(crate) struct Service {
     running: Running,
-    address: String,
+    pub(crate) address: String,
     token: String,
 }
 
@@ -251,13 +251,13 @@ impl Service {
     }
 
     /// Asks it to stop and returns its exit code.
-    fn stop(mut self) -> Option<i32> {
+    pub(crate) fn stop(mut self) -> Option<i32> {
         self.running.signal(rustix::process::Signal::TERM);
         self.running.child.wait().expect("it ends").code()
     }
 }
 
-fn rtsp_camera(id: &str, kind: &str, url: &str, scene: &Path) -> String {
+pub(crate) fn rtsp_camera(id: &str, kind: &str, url: &str, scene: &Path) -> String {
     format!(
         "[[camera]]\nid = \"{id}\"\nsite = \"test\"\nkind = \"{kind}\"\nurl = \"{url}\"\nscene = {:?}\n\
          connect_timeout_s = 5.0\nstall_timeout_s = 2.0\n",
