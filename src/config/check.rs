@@ -11,7 +11,7 @@ use std::time::Duration;
 use toml::Spanned;
 use url::Url;
 
-use super::{Camera, Config, Http, Input, Problem, Site, file, read_scene};
+use super::{Camera, Config, Http, Input, Problem, Site, TlsFiles, file, read_scene};
 use crate::deliver::{EndpointConfig, Secret};
 use crate::id::{CameraId, EndpointId, SiteId};
 use crate::scene::{Kind, Scene};
@@ -93,21 +93,24 @@ impl Check<'_> {
             Some(url) => Some(self.url(url, &["http", "https"])?),
             None => None,
         };
-        let is_tls = public_url
+        let tls = self.tls(http)?;
+        let is_proxied = public_url
             .as_ref()
             .is_some_and(|url| url.scheme() == "https");
+        let is_tls = tls.is_some() || is_proxied;
         let was_allowed = self.old_consent(http);
         if !listen.ip().is_loopback() && !is_tls && !http.allow_plain_http && !was_allowed {
             self.tell(
                 Some(&http.listen),
                 format!("http.listen {listen} is open to the network, where passwords would travel unencrypted: \
-                         listen on loopback, or put a proxy with TLS before it and give its address as \
+                         listen on loopback, or give http.tls_certificate and http.tls_key, or put a proxy with TLS before it and give its address as \
                          http.public_url = \"https://…\", or set http.allow_plain_http = true"),
             );
         }
         Some(Http {
             listen,
             public_url,
+            tls,
             proxies: self.proxies(&http.proxies)?,
             sessions: SessionLimits {
                 idle: self.bounded(&http.session_idle_minutes, "session_idle_minutes", 1..=720)?
@@ -115,6 +118,24 @@ impl Check<'_> {
                 lifetime: self.bounded(&http.session_hours, "session_hours", 1..=24)? * 3600,
             },
         })
+    }
+
+    /// Returns the files of the certificate and its key; they go together.
+    fn tls(&mut self, http: &file::Http) -> Option<Option<TlsFiles>> {
+        match (&http.tls_certificate, &http.tls_key) {
+            (None, None) => Some(None),
+            (Some(certificate), Some(key)) => Some(Some(TlsFiles {
+                certificate: self.folder.join(certificate.get_ref()),
+                key: self.folder.join(key.get_ref()),
+            })),
+            (Some(one), None) | (None, Some(one)) => {
+                self.tell(
+                    Some(one),
+                    "http.tls_certificate and http.tls_key go together: give both or none",
+                );
+                None
+            }
+        }
     }
 
     /// Returns whether an older configuration said that the open port is meant.

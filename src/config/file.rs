@@ -34,6 +34,8 @@ pub(super) struct File {
 pub(super) struct Http {
     pub listen: Spanned<String>,
     pub public_url: Option<Spanned<String>>,
+    pub tls_certificate: Option<Spanned<String>>,
+    pub tls_key: Option<Spanned<String>>,
     pub allow_plain_http: bool,
     /// Of before there was a sign-in; see `check`.
     pub allow_unauthenticated: Option<Spanned<bool>>,
@@ -48,6 +50,8 @@ impl Default for Http {
         Self {
             listen,
             public_url: None,
+            tls_certificate: None,
+            tls_key: None,
             allow_plain_http: false,
             allow_unauthenticated: None,
             proxies: Vec::new(),

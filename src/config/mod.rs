@@ -41,15 +41,30 @@ pub struct Http {
     pub listen: SocketAddr,
     /// What links begin with; none means the address that is listened on.
     pub public_url: Option<Url>,
+    pub tls: Option<TlsFiles>,
     /// Proxies whose word about the client's address is taken.
     pub proxies: Vec<IpAddr>,
     pub sessions: SessionLimits,
 }
 
+/// Where the certificate chain and its key are, PEM.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
 impl Http {
+    /// Returns whether browsers reach the service by https.
+    pub fn is_encrypted(&self) -> bool {
+        let public = self.public_url.as_ref();
+        self.tls.is_some() || public.is_some_and(|url| url.scheme() == "https")
+    }
+
     /// Returns what links begin with when the service listens on `address`.
     pub fn links_from(&self, address: SocketAddr) -> Url {
-        let own = || Url::parse(&format!("http://{address}/")).expect("an address makes a URL");
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let own = || Url::parse(&format!("{scheme}://{address}/")).expect("an address makes a URL");
         self.public_url.clone().unwrap_or_else(own)
     }
 }

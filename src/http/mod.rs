@@ -33,6 +33,7 @@ mod query;
 pub mod sink;
 mod status;
 mod table;
+mod tls;
 mod ui;
 mod v1;
 
@@ -54,6 +55,7 @@ use tokio_util::sync::CancellationToken;
 pub use listen::{ListenError, bind};
 pub use openapi::document;
 pub use table::{Access, Route, Shows, routes};
+pub use tls::{Tls, TlsError};
 
 use crate::audit::Key;
 use crate::auth::throttle::Throttle;
@@ -86,6 +88,8 @@ pub struct Api {
     pub evidence_root: PathBuf,
     /// Names that a Host header may carry besides `localhost` and addresses: the public URL's.
     pub hosts: Vec<String>,
+    /// Encrypts connections; none where a proxy does, or nobody.
+    pub tls: Option<Tls>,
     pub sign_in: SignIn,
     /// Signs checkpoints of the audit log; none where the disk takes nothing.
     pub audit_key: Option<Key>,
@@ -217,7 +221,12 @@ pub async fn serve(
         api,
     });
     let upkeep = tokio::spawn(fold_metrics(service.api.metrics.clone(), stop.clone()));
-    let listener = connection::Bounded::new(listener, limits.connections, limits.idle);
+    let listener = connection::Bounded::new(
+        listener,
+        limits.connections,
+        limits.idle,
+        service.api.tls.clone(),
+    );
     let clients = router(&service).into_make_service_with_connect_info::<Peer>();
     let served =
         axum::serve(listener, clients).with_graceful_shutdown(stop.clone().cancelled_owned());

@@ -30,7 +30,9 @@ use crate::deliver::{Alarms, Client, ClientError, Delivering, Outbox};
 use crate::detect::SessionError;
 use crate::evidence::EvidenceContext;
 use crate::health::{Board, Threads};
-use crate::http::{self, Api, CameraInfo, CameraScene, Limits, SignIn, SiteInfo, Transport};
+use crate::http::{
+    self, Api, CameraInfo, CameraScene, Limits, SignIn, SiteInfo, Tls, TlsError, Transport,
+};
 use crate::id::CameraId;
 use crate::metrics::{Metrics, RecorderTaken};
 use crate::source::file::{self, FileCamera};
@@ -44,6 +46,8 @@ pub enum ServiceError {
     Store(#[from] StoreError),
     #[error(transparent)]
     AuditKey(#[from] KeyError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error(transparent)]
     Models(#[from] SessionError),
     #[error(transparent)]
@@ -98,6 +102,9 @@ impl Service {
         observer: Observer,
     ) -> Result<Self, ServiceError> {
         let detectors = Detectors::load(config.runtime.as_deref(), config.models_dir.as_deref())?;
+        let tls = config.http.tls.as_ref();
+        let tls = tls.map(|files| Tls::read(&files.certificate, &files.key));
+        let tls = tls.transpose()?;
         let listener = http::bind(config.http.listen).await?;
         let address = listener.local_addr().unwrap_or(config.http.listen);
 
@@ -132,7 +139,7 @@ impl Service {
             let (store, stop) = (store.clone(), stop_checkpoints.clone());
             tokio::spawn(checkpoints::keep(store, key, config.data_dir.clone(), stop))
         });
-        let api = shared.api(&config, store.clone(), audit_key)?;
+        let api = shared.api(&config, store.clone(), audit_key, tls)?;
         let mut service = Self {
             address,
             first_password,
@@ -265,6 +272,7 @@ impl Shared {
         config: &Config,
         store: Store,
         audit_key: Option<Key>,
+        tls: Option<Tls>,
     ) -> Result<Api, ServiceError> {
         let host = config
             .http
@@ -285,6 +293,7 @@ impl Shared {
             hosts: host.into_iter().collect(),
             sign_in: sign_in(&config.http),
             audit_key,
+            tls,
             limits: Limits::default(),
         })
     }
@@ -358,11 +367,10 @@ async fn serve(listener: TcpListener, api: Api, stop: CancellationToken) {
 }
 
 fn sign_in(http: &config::Http) -> SignIn {
-    let public = http.public_url.as_ref().map(url::Url::scheme);
     SignIn {
-        transport: match public {
-            Some("https") => Transport::Tls,
-            _ => Transport::Plain,
+        transport: match http.is_encrypted() {
+            true => Transport::Tls,
+            false => Transport::Plain,
         },
         proxies: http.proxies.clone(),
         sessions: http.sessions,

@@ -82,6 +82,13 @@ fn refuses_an_open_port_over_which_passwords_would_travel_unencrypted() {
     assert!(told.contains("allow_plain_http"), "{told}");
     let allowed = open.replace("allow_plain_http = false", "allow_plain_http = true");
     Config::parse(&allowed, folder.path()).expect("it was allowed");
+    let own = open
+        .replace("# tls_certificate", "tls_certificate")
+        .replace("# tls_key", "tls_key");
+    let config = Config::parse(&own, folder.path()).expect("it encrypts by itself");
+    assert!(config.http.is_encrypted());
+    let half = open.replace("# tls_certificate", "tls_certificate");
+    assert!(problems(&half, folder.path()).contains("go together"));
     let behind_tls = open.replace("# public_url =", "public_url =");
     Config::parse(&behind_tls, folder.path()).expect("a proxy encrypts");
 }

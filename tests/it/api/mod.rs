@@ -88,6 +88,7 @@ impl Service {
             evidence_root: folder.path().join("evidence"),
             hosts: vec!["plumb.example".to_owned()],
             sign_in: SignIn::default(),
+            tls: None,
             audit_key: Some(Key::open_or_make(folder.path()).expect("a key")),
             limits,
         };

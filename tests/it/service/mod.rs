@@ -2,6 +2,7 @@
 
 mod commands;
 mod crash;
+mod tls;
 mod trouble;
 
 use std::collections::BTreeSet;
