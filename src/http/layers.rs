@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 
 use super::error::ApiError;
-use super::ui::{language::Language, problem_page};
+use super::ui::{OWN_REFERRER, language::Language, problem_page};
 use super::{Service, Transport};
 
 /// Names the request in the log and in a problem's `request_id`.
@@ -87,6 +87,7 @@ fn with_problem(
         head.headers.insert(header::CONTENT_TYPE, media_type);
         head.headers
             .insert(header::CONTENT_SECURITY_POLICY, sources);
+        head.headers.insert(header::REFERRER_POLICY, OWN_REFERRER);
         return Response::from_parts(head, Body::from(page));
     }
     let problem = error.problem(path, id);

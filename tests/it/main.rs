@@ -2,6 +2,7 @@
 
 mod api;
 mod audit;
+mod browser;
 mod cameras;
 mod config;
 mod decode;

@@ -67,18 +67,19 @@ pub(super) fn fall(
             axes.place(at, value(at))
         })
         .collect();
+    for (at, h) in &seen {
+        let (x, y) = (axes.x(*at), axes.y(*h));
+        let _ = write!(
+            svg,
+            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{SEEN}\" fill-opacity=\"0.55\"/>"
+        );
+    }
+    // Over the dots, which stand so close that they would hide it.
     let _ = write!(
         svg,
         "<polyline points=\"{}\" fill=\"none\" stroke=\"{FITTED}\" stroke-width=\"2\"/>",
         points.join(" ")
     );
-    for (at, h) in &seen {
-        let (x, y) = (axes.x(*at), axes.y(*h));
-        let _ = write!(
-            svg,
-            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\" fill=\"{SEEN}\"/>"
-        );
-    }
     svg.push_str("</svg>");
     let g_text = map.is_some().then(|| format!("{:.1}", -2.0 * curve[2]));
     Some(FallChart { svg, g_text })

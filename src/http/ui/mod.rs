@@ -36,6 +36,10 @@ const PAGE_SOURCES: HeaderValue = HeaderValue::from_static(
      connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 );
 
+/// Others learn nothing from a page's links; but under `no-referrer` a browser also sends `Origin:
+/// null` with the page's own forms, which the guard takes for another's.
+pub(super) const OWN_REFERRER: HeaderValue = HeaderValue::from_static("same-origin");
+
 /// Who may see alarms and what cameras saw.
 const READERS: [Role; 3] = [Role::Operator, Role::Manager, Role::Auditor];
 
@@ -137,6 +141,7 @@ pub(crate) fn page_with(
     let mut response = (status, Html(text)).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, PAGE_SOURCES);
+    headers.insert(header::REFERRER_POLICY, OWN_REFERRER);
     Ok(response)
 }
 

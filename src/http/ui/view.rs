@@ -80,7 +80,14 @@ impl AlarmView {
     }
 }
 
-/// Returns who has the alarm in hand.
+impl AlarmView {
+    /// Returns who has it in hand; nobody has once it is closed.
+    pub(super) fn held_by(&self) -> Option<&str> {
+        self.holder.as_deref().filter(|_| self.closed_by.is_none())
+    }
+}
+
+/// Returns who has the alarm in hand, or had when it was closed.
 fn holder(alarm: &AlarmRecord) -> Option<String> {
     let closed = alarm.closed_by.as_ref();
     let taken = alarm

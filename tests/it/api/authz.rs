@@ -294,7 +294,7 @@ async fn pages_may_load_nothing_from_elsewhere() {
         assert!(!policy.contains("unsafe") && policy.contains("frame-ancestors 'none'"));
         for (name, value) in [
             ("x-content-type-options", "nosniff"),
-            ("referrer-policy", "no-referrer"),
+            ("referrer-policy", "same-origin"),
             ("cross-origin-opener-policy", "same-origin"),
             ("cache-control", "no-store"),
         ] {

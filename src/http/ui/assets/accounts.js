@@ -58,6 +58,8 @@ document.addEventListener("change", async (event) => {
   const { name } = select.closest("tr").dataset;
   try {
     await change(`/api/v1/accounts/${name}/roles`, { roles: select.value.split("+") });
+    message.textContent = message.dataset.done;
+    message.className = "good";
   } catch (error) {
     fail(error);
   }
