@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use reqwest::Client;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 /// Longer than anything on a page takes, also on a busy machine.
@@ -77,20 +78,19 @@ impl Driver {
             .expect("JSON");
         let id = begun["value"]["sessionId"].as_str();
         let id = id.unwrap_or_else(|| panic!("no browser: {begun}"));
+        let process = begun["value"]["capabilities"]["goog:processID"].as_i64();
+        let process = process.and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         Browser {
             url: format!("{url}/{id}"),
             client: self.client.clone(),
+            process: process.expect("the driver says which process it is"),
         }
     }
 }
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        // The driver ends its browsers when it is asked to; killed, it leaves them behind.
-        let id = i32::try_from(self.process.id()).expect("a process id");
-        if let Some(process) = rustix::process::Pid::from_raw(id) {
-            rustix::process::kill_process(process, rustix::process::Signal::TERM).ok();
-        }
+        self.process.kill().ok();
         self.process.wait().ok();
     }
 }
@@ -99,6 +99,14 @@ impl Drop for Driver {
 pub(super) struct Browser {
     url: String,
     client: Client,
+    process: Pid,
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // Also when a test has failed: the driver leaves its browsers behind.
+        kill_process(self.process, Signal::TERM).ok();
+    }
 }
 
 impl Browser {
@@ -211,11 +219,6 @@ impl Browser {
         let folder = screenshots();
         fs::create_dir_all(&folder).expect("writable");
         fs::write(folder.join(format!("{name}.png")), bytes.expect("base64")).expect("writable");
-    }
-
-    pub(super) async fn close(self) {
-        // It may have crashed; the driver's end is its end too.
-        self.client.delete(&self.url).send().await.ok();
     }
 }
 

@@ -123,8 +123,6 @@ async fn an_alarm_is_handled_by_two_operators_in_two_browsers() {
     audited(&other, &site, &id, &chen).await;
     maintained(&other, &site, &zhao).await;
     administered(&other, &site, &boss).await;
-    one.close().await;
-    other.close().await;
     assert_eq!(service.stop(), Some(0));
 }
 
