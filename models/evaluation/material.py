@@ -16,7 +16,7 @@ from .program import ROOT
 
 GENERATE = ROOT / "fixtures" / "generate"
 TRAINING = ROOT / "models" / "training"
-FACADES_FROM, PICTURES_FROM, RIDES_FROM = 100_000, 900_000, 900_000
+FACADES_FROM, PICTURES_FROM, RIDES_FROM = 110_000, 900_000, 900_000
 
 
 def version(sources: list[Path]) -> str:

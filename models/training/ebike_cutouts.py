@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ebike_data import BICYCLE, EBIKE, WHEELCHAIR, real_items
+from ebike_data import BICYCLE, EBIKE, PRAM, WHEELCHAIR, real_items
 from ebike_model import CLASSES
 
 SIDE_MAX = 220  # pixels; training pictures are 384 wide
@@ -67,7 +67,7 @@ def main() -> None:
         picture = cv2.imread(str(item.path))
         h, w = picture.shape[:2]
         for n, row in enumerate(item.boxes):
-            if row[0] not in (EBIKE, BICYCLE, WHEELCHAIR):
+            if row[0] not in (EBIKE, BICYCLE, PRAM, WHEELCHAIR):
                 continue
             kind = f"{item.source}_{CLASSES[int(row[0])]}"
             cv2.setRNGSeed(7)

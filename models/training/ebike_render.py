@@ -18,6 +18,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from embreex.mesh_construction import TriangleMesh
+from embreex.rtcore_scene import EmbreeScene
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "fixtures" / "generate"))
 
@@ -32,6 +34,7 @@ from elevator_scooters import paint  # noqa: E402
 from elevator_things import LIBRARY_PEOPLE, Vehicle, cloth, pick  # noqa: E402
 
 CLASSES = ["ebike", "bicycle", "person", "pram", "wheelchair", "other"]
+SHARE_SEEN_MIN = 0.2  # of a thing; behind so many people nobody could say what it is
 
 
 def _somebody(rng, x: float, y: float, yaw: float, built_only: bool):
@@ -102,7 +105,7 @@ def _moving(rng, light: np.ndarray, obj: np.ndarray, numbers: list[int]) -> np.n
     cv2.line(kernel, (6 - dx, 6 - dy), (6 + dx, 6 + dy), 1.0)
     kernel /= kernel.sum()
     mask = cv2.filter2D(np.isin(obj, numbers).astype(np.float32), -1, kernel)[..., None]
-    return light * (1 - mask) + cv2.filter2D(light.astype(np.float32), -1, kernel) * mask
+    return light * (1 - mask) + np.maximum(cv2.filter2D(light.astype(np.float32), -1, kernel), 0) * mask  # filter2D rounds to below nought
 
 
 def _filled(rng, main: str, door: float, built_only: bool) -> tuple[Car, list, list]:
@@ -134,6 +137,16 @@ def _filled(rng, main: str, door: float, built_only: bool) -> tuple[Car, list, l
     return car, objects, taken
 
 
+def _share_seen(mesh, camera, seen: int, width: int, height: int) -> float:
+    """How much of what the camera would see of a thing that stood alone it does see, 0..1."""
+    alone = EmbreeScene()
+    TriangleMesh(alone, np.ascontiguousarray(mesh.corners))
+    rays = camera.rays(width, height)[::2, ::2].reshape(-1, 3)
+    origins = np.ascontiguousarray(np.broadcast_to(camera.position.astype(np.float32), rays.shape))
+    hit = alone.run(origins, np.ascontiguousarray(rays), query="INTERSECT")
+    return seen / max(4.0 * np.count_nonzero(hit >= 0), 1.0)
+
+
 def make(index: int, out: Path, built_only: bool = False) -> None:
     """Renders picture `index` with its label and its facts, unless it is there already."""
     label_path, image_path = out / "labels" / f"{index:06d}.txt", out / "images" / f"{index:06d}.jpg"
@@ -158,12 +171,12 @@ def make(index: int, out: Path, built_only: bool = False) -> None:
         obj = np.where(np.hypot(*(np.indices(obj.shape)[::-1] - np.array([width / 2, height / 2])[:, None, None])) < look.circle * width / 2, obj, -1)
     picture = develop(light, look, rng)
     lines = []
-    for number, (kind, _) in enumerate(objects, start=1):
+    for number, (kind, mesh) in enumerate(objects, start=1):
         ys, xs = np.nonzero(obj == number)
         if len(xs) < 12 or kind == "":
             continue
         x0, x1, y0, y1 = xs.min(), xs.max() + 1, ys.min(), ys.max() + 1
-        visible = len(xs) >= 0.004 * width * height and min(x1 - x0, y1 - y0) >= 12
+        visible = len(xs) >= 0.004 * width * height and min(x1 - x0, y1 - y0) >= 12 and _share_seen(mesh, camera, len(xs), width, height) >= SHARE_SEEN_MIN
         lines.append(f"{CLASSES.index(kind) if visible else -1} {(x0 + x1) / 2 / width:.5f} {(y0 + y1) / 2 / height:.5f} {(x1 - x0) / width:.5f} {(y1 - y0) / height:.5f}")
     cv2.imwrite(str(image_path), picture, [cv2.IMWRITE_JPEG_QUALITY, 90])
     facts = {"main": main, "camera": hung, "lens": camera.lens, "fov_deg": round(camera.fov_deg), "infrared": look.infrared, "dark": bool(picture.mean() < 60),

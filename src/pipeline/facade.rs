@@ -9,7 +9,7 @@ use super::kept::{Kept, frames_along, look_back};
 use super::tracks_file::{Judged, TracksFile};
 use super::{Condition, Watch};
 use crate::alarm::falling::judge::{Judge, Verdict};
-use crate::alarm::falling::{Falling, Joined, Raising, origin};
+use crate::alarm::falling::{Falling, Joined, Raising, Scale, origin};
 use crate::alarm::{Alarm, AlarmChange, AlarmKey};
 use crate::clock::StreamTime;
 use crate::decode::Frame;
@@ -31,6 +31,9 @@ const SECOND_LOOK_AFTER: usize = 4;
 
 /// Share of the picture's width to either side within which other movers cast doubt on a fall.
 const PART_OF_PICTURE: f64 = 0.2;
+
+/// How much another's speed may differ from a fall's, as a share of the fall's own, to cast doubt on it.
+const SPEED_ALIKE: f64 = 0.6;
 
 /// Time over which flooding is averaged, seconds: a bird at the lens is no flood.
 const FLOOD_S: f64 = 2.0;
@@ -57,8 +60,24 @@ struct Stage {
     falling: Falling,
     dossiers: Vec<Dossier>,
     falls: Vec<(usize, Verdict)>,
-    movers: Vec<Point>,
+    movers: Vec<Mover>,
     pictures: Vec<Pictures>,
+}
+
+/// Something that moves so that it could be judged.
+#[derive(Clone, Copy, PartialEq)]
+struct Mover {
+    place: Point,
+    speed_px_s: (f64, f64),
+}
+
+impl Mover {
+    fn of(track: &Track) -> Self {
+        Self {
+            place: track.last().area.centre(),
+            speed_px_s: track.speed_px_s(),
+        }
+    }
 }
 
 /// What was decided about a live track so far.
@@ -151,6 +170,11 @@ impl FacadeWatch {
                 .scene
                 .as_ref()
                 .and_then(|scene| scene.map(size_px.0, size_px.1));
+            let scale = if map.is_some() {
+                Scale::Mapped
+            } else {
+                Scale::Guessed
+            };
             let mut judge = Judge::new(size_px.0, size_px.1, map);
             if self.ignore_surprise {
                 judge.ignore_surprise();
@@ -159,7 +183,7 @@ impl FacadeWatch {
                 size_px,
                 tracker: Tracker::new(size_px.0, size_px.1),
                 judge,
-                falling: Falling::new(size_px.0, size_px.1),
+                falling: Falling::new(size_px.0, size_px.1, scale),
                 dossiers: Vec::new(),
                 falls: Vec::new(),
                 movers: Vec::new(),
@@ -236,7 +260,7 @@ impl Stage {
                 continue;
             }
             dossier.judged_at = track.sightings.len();
-            let others = others_near(track, &self.movers, self.size_px.0);
+            let others = others_near(Mover::of(track), &self.movers, self.size_px.0);
             let Some(verdict) = self.judge.judge(track, others) else {
                 continue;
             };
@@ -279,11 +303,13 @@ impl Stage {
             .iter()
             .filter(|track| track.is_seen_now() && self.judge.may_fall(track))
             .filter(|track| !self.falling.knows(track.id))
-            .map(|track| track.last().area.centre());
+            .map(Mover::of);
         self.movers.extend(movers);
-        self.movers
-            .sort_unstable_by(|a, b| a.x.total_cmp(&b.x).then(a.y.total_cmp(&b.y)));
-        self.movers.dedup();
+        self.movers.sort_unstable_by(|a, b| {
+            let across = a.place.x.total_cmp(&b.place.x);
+            across.then(a.place.y.total_cmp(&b.place.y))
+        });
+        self.movers.dedup_by(|a, b| a.place == b.place);
     }
 
     /// Makes alarms of the falls, or adds them to the events they belong to.
@@ -347,13 +373,20 @@ impl Stage {
     }
 }
 
-/// Returns how many other things move in the track's part of the picture: snow falls everywhere, a
-/// tree beside the building says nothing of what falls before it.
-fn others_near(track: &Track, movers: &[Point], width_px: u32) -> usize {
+/// Returns how many of the movers move in the thing's part of the picture as it does: snow falls
+/// everywhere, a tree beside the building says nothing of what falls before it, nor does what is
+/// much slower or faster.
+fn others_near(thing: Mover, movers: &[Mover], width_px: u32) -> usize {
     let reach_px = PART_OF_PICTURE * f64::from(width_px);
-    let x_px = track.last().area.x_px;
-    let near = |place: &&Point| (place.x - x_px).abs() <= reach_px;
-    movers.iter().filter(near).count().saturating_sub(1)
+    let (across_px_s, down_px_s) = thing.speed_px_s;
+    let speed_px_s = across_px_s.hypot(down_px_s);
+    let alike = |mover: &&Mover| {
+        let away_px_s = (mover.speed_px_s.0 - across_px_s).hypot(mover.speed_px_s.1 - down_px_s);
+        mover.place != thing.place
+            && (mover.place.x - thing.place.x).abs() <= reach_px
+            && away_px_s <= SPEED_ALIKE * speed_px_s
+    };
+    movers.iter().filter(alike).count()
 }
 
 fn dossier(dossiers: &mut Vec<Dossier>, id: TrackId) -> &mut Dossier {
@@ -411,5 +444,28 @@ fn raising<'t>(
         score: (verdict.score(track.surprise) * looks)
             .sqrt()
             .clamp(0.0, 1.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_moves_alike_casts_doubt_on_a_fall() {
+        let mover = |x, y, across_px_s, down_px_s| Mover {
+            place: Point::new(x, y),
+            speed_px_s: (across_px_s, down_px_s),
+        };
+        let thing = mover(500.0, 300.0, 10.0, 200.0);
+        let movers = [
+            thing,
+            mover(420.0, 100.0, 30.0, 150.0),
+            // Slow snow, a bird on its way across, the same flake at the picture's other side.
+            mover(510.0, 280.0, 5.0, 30.0),
+            mover(480.0, 310.0, 220.0, 40.0),
+            mover(900.0, 300.0, 10.0, 200.0),
+        ];
+        assert_eq!(others_near(thing, &movers, 960), 1);
     }
 }

@@ -11,7 +11,8 @@ use std::collections::VecDeque;
 use super::clutter::Clutter;
 use super::nearby::{Nearby, Window};
 use super::seed::{SEED_FRAMES, SEED_GAP_S, find_oldest, is_alike, seed_window};
-use super::state::{Axis, Measured, Motion};
+use super::state::{Axis, Motion};
+use super::usual::{Usual, measured};
 use crate::clock::StreamTime;
 use crate::detect::motion::Candidate;
 use crate::geometry::{BoxPx, Point};
@@ -22,8 +23,9 @@ pub const TRACKS_MAX: usize = 768;
 /// Sightings a track remembers: five seconds at 60 frames a second. The oldest go first.
 const SIGHTINGS_MAX: usize = 320;
 
-/// Time a track lives without being seen, seconds: a balcony, a wall of the same brightness.
-const UNSEEN_MAX_S: f64 = 0.4;
+/// Time a track lives without being seen, seconds: a balcony, a wall of the same brightness, the dark
+/// between two lit windows. Each missed frame costs it surprise.
+const UNSEEN_MAX_S: f64 = 0.6;
 
 /// Chance that a falling object is seen on a frame: low, because parts of the way may hide it.
 const SEEN_CHANCE: f64 = 0.75;
@@ -72,6 +74,7 @@ pub struct Track {
     moved_to: StreamTime,
     lowest_px: f64,
     last_candidate: Option<usize>,
+    usual: Usual,
 }
 
 impl Track {
@@ -347,6 +350,7 @@ impl Track {
             moved_to: at,
             lowest_px: candidate.area.y_px,
             last_candidate: None,
+            usual: Usual::of(&candidate),
         }
     }
 
@@ -361,9 +365,10 @@ impl Track {
     }
 
     fn see(&mut self, at: StreamTime, index: usize, candidate: &Candidate, gain: f64) {
-        let (x, y) = measured(candidate);
+        let (x, y) = self.usual.measured(candidate);
         self.x.update(x);
         self.y.update(y);
+        self.usual.follow(candidate);
         self.surprise += gain;
         self.last_candidate = Some(index);
         self.lowest_px = self.lowest_px.max(candidate.area.y_px);
@@ -421,7 +426,7 @@ fn best_two(track: &Track, frame: &Nearby, clutter: &Clutter) -> [Option<(usize,
 /// Returns how much likelier the candidate is there because of the track than by chance, nats; none
 /// outside the gate.
 fn gain(track: &Track, candidate: &Candidate, clutter: &Clutter) -> Option<f64> {
-    let (x, y) = measured(candidate);
+    let (x, y) = track.usual.measured(candidate);
     let spread_x = track.x.spread_px2(x.variance_px2);
     let spread_y = track.y.spread_px2(y.variance_px2);
     let away_x = x.px - track.x.mean[0];
@@ -436,24 +441,12 @@ fn gain(track: &Track, candidate: &Candidate, clutter: &Clutter) -> Option<f64> 
     let last = track.last();
     // The same thing keeps its mass within a factor of about two from one frame to the next;
     // clutter's masses spread over e^1.3. The difference of the two, bounded.
-    let ratio = f64::from(candidate.mass / last.mass.max(1.0)).ln();
+    let ratio_to = |mass: f64| (f64::from(candidate.mass) / mass.max(1.0)).ln().abs();
+    let ratio = ratio_to(f64::from(last.mass)).min(ratio_to(track.usual.mass));
     let mass = (0.9_f64.ln() - ratio.powi(2) / 2.0 * (1.0 / 0.6 - 1.0 / 2.6)).max(-3.0);
     let flipped = candidate.contrast * last.contrast < 0.0;
     let sign = if flipped { -1.0 } else { 0.2 };
     Some(SEEN_CHANCE.ln() + likelihood - density.ln() + mass + sign)
-}
-
-/// Returns a candidate's place on both axes; the bigger it is, the less its centre says.
-fn measured(candidate: &Candidate) -> (Measured, Measured) {
-    let area = &candidate.area;
-    let axis = |px: f64, size_px: f64| Measured {
-        px,
-        variance_px2: (0.6 + 0.12 * size_px).powi(2),
-    };
-    (
-        axis(area.x_px, area.width_px),
-        axis(area.y_px, area.height_px),
-    )
 }
 
 fn sighting(at: StreamTime, candidate: &Candidate) -> Sighting {

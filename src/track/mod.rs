@@ -5,4 +5,5 @@ mod clutter;
 mod nearby;
 mod seed;
 mod state;
+mod usual;
 pub mod overlap;

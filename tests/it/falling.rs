@@ -345,6 +345,32 @@ fn a_thing_and_its_image_in_the_glass_are_one_alarm() {
 }
 
 #[test]
+fn things_let_go_at_once_at_two_windows_are_two_alarms() {
+    let below = |t_s: f64| fallen(t_s).map(|(x, y)| (x - 20.0, y + 200.0));
+    let both = |t_s: f64| fallen(t_s).into_iter().chain(below(t_s));
+    assert_eq!(raised(&watched(0, both)), 2);
+}
+
+#[test]
+fn an_alarm_does_not_go_on_with_what_is_slow_where_the_thing_was_lost() {
+    let lands = |t_s: f64| {
+        let landed_s = 3.3;
+        let slow = |t_s: f64| (309.0, 196.0 + 15.0 * (t_s - landed_s));
+        if t_s < landed_s {
+            fallen(t_s)
+        } else {
+            Some(slow(t_s))
+        }
+    };
+    let changes = watched(0, lands);
+    let Some(AlarmChange::Ended { alarm, .. }) = changes.last() else {
+        panic!("{changes:?}");
+    };
+    let last_at_s = alarm.track.last().expect("a track").at.as_secs_f64();
+    assert!(last_at_s < 4.0, "{last_at_s}");
+}
+
+#[test]
 fn what_comes_aside_as_far_as_down_is_a_glide_where_no_floor_lines_tell() {
     let glide = |t_s: f64| fallen(t_s).map(|(_, y)| (60.0 + 190.0 * (t_s - 2.0), y));
     assert_eq!(raised(&watched(0, glide)), 0);

@@ -63,6 +63,11 @@ const WAITING_REACH_M: f64 = 2.0;
 /// shows each frame up to 17 ms early or late, and so do cameras that stamp what they send.
 const TIME_S: f64 = 0.007;
 
+/// Share of the mass of the sightings around it under which a sighting shows but a piece of the thing,
+/// and how far from the thing's middle that may be, in the thing's height.
+const PIECE_MASS: f32 = 0.3;
+const PIECE_OFF: f64 = 0.25;
+
 /// Samples a fit takes at most; longer tracks are thinned out evenly.
 const SAMPLES_MAX: usize = 40;
 
@@ -328,11 +333,23 @@ impl Judge {
 /// Returns the standard deviation of a sighting's place down the picture: what its size leaves open,
 /// and how far it moves within what its time may be wrong by.
 fn sigma_px(sightings: &[Sighting], index: usize) -> f64 {
-    let before = &sightings[index.saturating_sub(2)];
-    let after = &sightings[(index + 2).min(sightings.len() - 1)];
+    let near = &sightings[index.saturating_sub(2)..(index + 3).min(sightings.len())];
+    let (before, after) = (&near[0], &near[near.len() - 1]);
     let speed_px_s =
         (after.area.y_px - before.area.y_px) / after.at.secs_since(before.at).max(1e-3);
-    (0.7 + 0.1 * sightings[index].area.height_px).hypot(speed_px_s * TIME_S)
+    let sighting = &sightings[index];
+    let whole = near
+        .iter()
+        .max_by(|a, b| a.mass.total_cmp(&b.mass))
+        .unwrap_or(sighting);
+    let piece_px = if sighting.mass < PIECE_MASS * whole.mass {
+        PIECE_OFF * whole.area.height_px
+    } else {
+        0.0
+    };
+    (0.7 + 0.1 * sighting.area.height_px)
+        .hypot(speed_px_s * TIME_S)
+        .hypot(piece_px)
 }
 
 /// Returns how much better than steady motion a fall must explain such a track.

@@ -44,12 +44,22 @@ const SAME_APEX_PER_S: f64 = 0.25;
 /// real bottle, whose image's curve begins 1.1 s earlier.
 const IMAGE_APEX_S: f64 = 1.2;
 
+/// How far apart a thing and its mirror image may seem to begin, metres: twice as far as it was held
+/// from the glass, times the tangent of the view. What began further apart was let go elsewhere. Where
+/// floor lines tell the scale that is less than a storey. Where it is only guessed, two real falls
+/// before glass had 3.3 to 5.1 m; drawn falls from other windows that began as near in time, 7 to 43.
+const IMAGE_APART_M: f64 = 2.5;
+const IMAGE_APART_UNMAPPED_M: f64 = 6.0;
+
 /// Share of the picture's height within which a track goes on where the event's fall leads, or
 /// springs from where it was last seen.
 const SAME_PLACE: f64 = 0.06;
 
 /// Events remembered at most, live ones and past ones; beyond it the oldest are forgotten.
 const EVENTS_MAX: usize = 32;
+
+/// Share of its greatest speed under which what a track shows is no longer what fell.
+const SLOWED: f64 = 0.5;
 
 /// How much heavier a companion must be to take an event over from a track.
 const HEAVIER: f64 = 1.5;
@@ -70,12 +80,24 @@ struct Event {
     alarm: Alarm,
     /// When the newest sighting of any member was.
     last_at: StreamTime,
+    /// How fast the track that tells it came down at most, pixels a second.
+    fastest_px_s: f64,
+}
+
+/// Where the scale of a camera's picture comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scale {
+    /// From floor lines.
+    Mapped,
+    /// From what the falls themselves look like.
+    Guessed,
 }
 
 /// The events of one camera.
 #[derive(Debug)]
 pub(crate) struct Falling {
     size_px: (f64, f64),
+    image_apart_m: f64,
     events: Vec<Event>,
     next_key: u64,
 }
@@ -94,8 +116,12 @@ pub(crate) struct Raising<'a> {
 
 impl Falling {
     /// Returns no events, for pictures of the given size.
-    pub(crate) fn new(width_px: u32, height_px: u32) -> Self {
+    pub(crate) fn new(width_px: u32, height_px: u32, scale: Scale) -> Self {
         Self {
+            image_apart_m: match scale {
+                Scale::Mapped => IMAGE_APART_M,
+                Scale::Guessed => IMAGE_APART_UNMAPPED_M,
+            },
             size_px: (f64::from(width_px), f64::from(height_px)),
             events: Vec::new(),
             next_key: 0,
@@ -112,10 +138,10 @@ impl Falling {
     pub(crate) fn join(&mut self, track: &Track, verdict: &Verdict) -> Joined {
         let began = verdict.reference;
         let mass = typical_mass(&track.sightings[verdict.first..]);
-        let size_px = self.size_px;
+        let (size_px, image_apart_m) = (self.size_px, self.image_apart_m);
         let event = self.events.iter_mut().rev().find(|event| {
             let in_time = began <= event.last_at + AFTERMATH;
-            in_time && event.owns(track, verdict, size_px)
+            in_time && event.owns(track, verdict, size_px, image_apart_m)
         });
         let Some(event) = event else {
             return Joined::None;
@@ -170,6 +196,7 @@ impl Falling {
             verdict,
             alarm: alarm.clone(),
             last_at: track.last().at,
+            fastest_px_s: 0.0,
         });
         (key, alarm)
     }
@@ -179,6 +206,7 @@ impl Falling {
         if let Some(event) = self.events.iter_mut().find(|event| event.key == key) {
             tracing::debug!(track = raising.track.id.0, "another track tells the event");
             event.main = raising.track.id;
+            event.fastest_px_s = 0.0;
             event.verdict = *raising.verdict;
             event.mass = typical_mass(&raising.track.sightings[raising.verdict.first..]);
             event.alarm.score = event.alarm.score.max(raising.score);
@@ -196,7 +224,13 @@ impl Falling {
         mut ended: impl FnMut(AlarmKey, Alarm),
     ) {
         for event in &mut self.events {
-            for track in tracks.iter().filter(|t| event.members.contains(&t.id)) {
+            for track in tracks {
+                if !event.members.contains(&track.id) {
+                    continue;
+                }
+                if track.id == event.main && event.has_lost(track) {
+                    continue;
+                }
                 event.last_at = event.last_at.max(track.last().at);
                 if track.id == event.main {
                     event.alarm.append(&track.sightings);
@@ -249,6 +283,14 @@ pub(crate) enum Joined {
 }
 
 impl Event {
+    /// Returns whether the track that tells it goes on with something else: what falls does not slow
+    /// down.
+    fn has_lost(&mut self, track: &Track) -> bool {
+        let (_, down_px_s) = track.speed_px_s();
+        self.fastest_px_s = self.fastest_px_s.max(down_px_s);
+        down_px_s < SLOWED * self.fastest_px_s
+    }
+
     /// Returns whether the track, of a thing that began to fall at `began`, shows the event better
     /// than the one that tells it: the thing itself rather than its mirror image or a part of it.
     fn should_pass_to(&self, track: &Track, began: StreamTime, mass: f64) -> bool {
@@ -266,7 +308,13 @@ impl Event {
 
     /// Returns whether the falling track shows this event: the thing itself, its mirror image, or a
     /// part of it.
-    fn owns(&self, track: &Track, verdict: &Verdict, (width_px, height_px): (f64, f64)) -> bool {
+    fn owns(
+        &self,
+        track: &Track,
+        verdict: &Verdict,
+        (width_px, height_px): (f64, f64),
+        image_apart_m: f64,
+    ) -> bool {
         let sightings = &track.sightings[verdict.first..];
         let (Some(first), last) = (sightings.first(), track.last()) else {
             return false;
@@ -290,7 +338,8 @@ impl Event {
         let image = above_px * later_s > 0.0;
         let same_s = if image { IMAGE_APEX_S } else { SAME_APEX_S };
         let together = later_s.abs() <= same_s + SAME_APEX_PER_S * late_s.max(0.0)
-            && self.distance_px(track) < BESIDE * width_px;
+            && self.distance_px(track) < BESIDE * width_px
+            && self.starts_apart_m(verdict) < image_apart_m;
         goes_on || springs || together
     }
 
@@ -302,6 +351,17 @@ impl Event {
             .iter()
             .find(|point| point.at.secs_since(at).abs() < 0.03);
         seen.map_or_else(|| self.verdict.place(at), |point| point.area.centre())
+    }
+
+    /// Returns how far apart the two began, metres: where their curves were at the moment between
+    /// their beginnings. Coming nearer the camera, a thing seems to begin as much later as its image,
+    /// which goes away from it, seems to begin earlier.
+    fn starts_apart_m(&self, verdict: &Verdict) -> f64 {
+        let (a, b) = (self.verdict.apex(), verdict.apex());
+        let between = StreamTime::from_secs_f64(f64::midpoint(a.as_secs_f64(), b.as_secs_f64()));
+        let apart_px = self.verdict.place(between).distance(verdict.place(between));
+        let px_per_m = f64::midpoint(self.verdict.fall.px_per_m(), verdict.fall.px_per_m());
+        apart_px / px_per_m
     }
 
     fn told_to(&self) -> StreamTime {

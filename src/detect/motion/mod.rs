@@ -1,28 +1,32 @@
 //! Motion candidates: what is somewhere for one moment alone, at full resolution and full rate.
 //!
 //! Each frame is compared with one a little before and one a little after ([`difference`]); blocks
-//! that differ more than their own flicker ([`noise`]) grow regions ([`region`]). The frame's own
-//! movement is taken out first ([`shake`]). The answer comes one gap late, for the middle frame.
+//! that differ more than their own flicker ([`noise`]) grow regions ([`region`]): once at full size
+//! for what is small and fast ([`stage`]), once at half the size ([`half`]) and over longer gaps for
+//! what is large, faint or slow. The frame's own movement is taken out first ([`shake`]). The answer
+//! comes one long gap late, for the middle frame.
 //! Everything has a bound, spread over the picture so that rain in one corner blinds no other, and
 //! whatever exceeds it is reported, never dropped in silence. No judgement of what moves: that is
 //! for tracks, which are far more specific than any threshold on pixels.
 
 mod difference;
+mod half;
 mod noise;
 pub mod recall;
 mod region;
 mod shake;
+mod stage;
 
 use std::collections::VecDeque;
 
 use crate::clock::StreamTime;
 use crate::decode::Frame;
-use crate::geometry::{Point, Polygon};
-use difference::{BLOCK_PX, Shifted, Triple};
-use noise::NoiseMap;
+use crate::geometry::Polygon;
+use difference::{Shifted, Triple};
+use half::Half;
 pub use region::Candidate;
-use region::Regions;
-use shake::{Profile, Shift};
+use shake::Profile;
+use stage::Stage;
 
 /// Candidates a frame may have. More than a track can be told from in any case.
 pub const CANDIDATES_MAX: usize = 512;
@@ -31,22 +35,20 @@ pub const CANDIDATES_MAX: usize = 512;
 /// wide that began to fall 0.25 s ago has just left its own outline in this time.
 const GAP_S: f64 = 0.058;
 
+/// The same at half the size, to the frame before and to the one after. What is large, or slow on the
+/// picture, stands over its own place of a moment ago: 0.158 s after its release nothing has left its
+/// outline. The frame before may be long ago; every alarm waits for the one after.
+const LONG_BEFORE_S: f64 = 0.4;
+const LONG_AFTER_S: f64 = 0.158;
+
 /// Frames further apart than this are not compared: too much else changes.
 const GAP_MAX_S: f64 = 0.35;
 
-/// Frames kept for comparing: four gaps at 120 frames a second.
-const FRAMES_MAX: usize = 32;
+/// Frames kept for comparing: the long gaps at 120 frames a second.
+const FRAMES_MAX: usize = 72;
 
-/// Regions the picture is divided into for its bounds, across and down.
-const REGIONS_ACROSS: usize = 8;
-const REGIONS_DOWN: usize = 6;
-const REGIONS: usize = REGIONS_ACROSS * REGIONS_DOWN;
-
-/// Share of a region's blocks that may move at once. A falling object takes under a tenth.
-const MOVING_SHARE_MAX: f64 = 0.2;
-
-/// Raw regions grown at most in one frame, before the fair choice.
-const GROWN_MAX: usize = 2048;
+/// Largest thing whose pieces give way to the whole, pixels: objects are 3 to 50 px wide.
+const WHOLE_MAX_PX: f64 = 64.0;
 
 /// What one look found out besides its candidates.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -63,7 +65,21 @@ pub struct Look {
 
 struct Held {
     frame: Frame,
+    half: Half,
     profile: Profile,
+}
+
+/// The frames that one frame is compared with, as indices.
+#[derive(Clone, Copy)]
+struct Around {
+    before: usize,
+    now: usize,
+    after: usize,
+}
+
+struct Stages {
+    fine: Stage,
+    coarse: Stage,
 }
 
 /// Finds motion candidates in one stream.
@@ -72,9 +88,10 @@ pub struct Motion {
     frames: VecDeque<Held>,
     /// Index into `frames` of the next frame to look at.
     next: usize,
-    spare_profiles: Vec<Profile>,
+    spares: Vec<(Half, Profile)>,
+    coarse: Vec<Candidate>,
     last_look: Option<StreamTime>,
-    stage: Option<Stage>,
+    stages: Option<Stages>,
     masks: Vec<Polygon>,
 }
 
@@ -108,10 +125,12 @@ impl Motion {
         if doubled {
             return;
         }
-        let mut profile = self.spare_profiles.pop().unwrap_or_default();
+        let (mut half, mut profile) = self.spares.pop().unwrap_or_default();
+        half.read(&frame.luma());
         profile.read(&frame.luma());
         self.frames.push_back(Held {
             frame: frame.clone(),
+            half,
             profile,
         });
         if self.frames.len() > FRAMES_MAX {
@@ -126,7 +145,7 @@ impl Motion {
         }
         self.next = 0;
         self.last_look = None;
-        self.stage = None;
+        self.stages = None;
     }
 
     /// Looks at the next frame that has frames enough around it, and puts its candidates into
@@ -134,76 +153,112 @@ impl Motion {
     pub fn look(&mut self, candidates: &mut Vec<Candidate>) -> Option<Look> {
         candidates.clear();
         loop {
-            let now_at = self.frames.get(self.next)?.frame.at;
-            let after = self
-                .frames
-                .iter()
-                .position(|held| held.frame.at.secs_since(now_at) >= GAP_S)?;
-            let before = self
-                .frames
-                .iter()
-                .take(self.next)
-                .rposition(|held| now_at.secs_since(held.frame.at) >= GAP_S);
             let now = self.next;
+            self.frames.get(now)?;
+            // The far one is there: so is the near one.
+            let far_after = self.after(now, LONG_AFTER_S)?;
+            let near_after = self.after(now, GAP_S)?;
             self.next += 1;
-            let Some(before) = before else { continue };
-            let span_s = self.frames[after]
-                .frame
-                .at
-                .secs_since(self.frames[before].frame.at);
-            if span_s > 2.0 * GAP_MAX_S || self.frames[now].frame.damaged {
+            let Some(near_before) = self.before(now, GAP_S) else {
+                continue;
+            };
+            let near = Around {
+                before: near_before,
+                now,
+                after: near_after,
+            };
+            if self.span_s(near) > 2.0 * GAP_MAX_S || self.frames[now].frame.damaged {
                 continue;
             }
-            let look = self.look_at(before, now, after, candidates);
-            for _ in 0..before {
+            let far = self
+                .before(now, LONG_BEFORE_S)
+                .map(|before| Around {
+                    before,
+                    now,
+                    after: far_after,
+                })
+                .filter(|&far| self.span_s(far) <= 2.0 * GAP_MAX_S);
+            let look = self.look_at(near, far, candidates);
+            for _ in 0..far.map_or(0, |far| far.before) {
                 self.drop_oldest();
             }
             return Some(look);
         }
     }
 
+    /// Returns the first frame that is at least `gap_s` later.
+    fn after(&self, now: usize, gap_s: f64) -> Option<usize> {
+        let now_at = self.frames[now].frame.at;
+        self.frames
+            .iter()
+            .position(|held| held.frame.at.secs_since(now_at) >= gap_s)
+    }
+
+    /// Returns the last frame that is at least `gap_s` earlier.
+    fn before(&self, now: usize, gap_s: f64) -> Option<usize> {
+        let now_at = self.frames[now].frame.at;
+        self.frames
+            .iter()
+            .take(now)
+            .rposition(|held| now_at.secs_since(held.frame.at) >= gap_s)
+    }
+
+    fn span_s(&self, around: Around) -> f64 {
+        let (before, after) = (&self.frames[around.before], &self.frames[around.after]);
+        after.frame.at.secs_since(before.frame.at)
+    }
+
     fn look_at(
         &mut self,
-        before: usize,
-        now: usize,
-        after: usize,
+        near: Around,
+        far: Option<Around>,
         candidates: &mut Vec<Candidate>,
     ) -> Look {
-        let frame = &self.frames[now].frame;
-        let stage = match &mut self.stage {
-            Some(stage) => stage,
-            none => none.insert(Stage::new(frame, &self.masks)),
-        };
-        let step_s = self
-            .last_look
-            .map_or(0.04, |last| frame.at.secs_since(last));
-        let shift = |index: usize| {
-            self.frames[now]
-                .profile
-                .shift_to(&self.frames[index].profile)
-        };
-        let neighbour = |index: usize| {
+        let frames = &self.frames;
+        let held = &frames[near.now];
+        let at = held.frame.at;
+        let stages = self.stages.get_or_insert_with(|| Stages {
+            fine: Stage::new(&held.frame.luma(), &self.masks),
+            coarse: Stage::new(&held.half.plane(), &self.masks),
+        });
+        let step_s = self.last_look.map_or(0.04, |last| at.secs_since(last));
+        let shift = |index: usize| held.profile.shift_to(&frames[index].profile);
+        let fine = |index: usize| {
             let shift = shift(index);
             Shifted {
-                plane: self.frames[index].frame.luma(),
+                plane: frames[index].frame.luma(),
                 dx: whole(shift.dx),
                 dy: whole(shift.dy),
             }
         };
         let triple = Triple {
-            before: neighbour(before),
-            now: frame.luma(),
-            after: neighbour(after),
+            before: fine(near.before),
+            now: held.frame.luma(),
+            after: fine(near.after),
         };
-        let shake = if now > 0 {
-            shift(now - 1)
-        } else {
-            Shift::default()
-        };
-        let flooded = stage.find(&triple, step_s, candidates);
-        self.last_look = Some(frame.at);
+        let mut flooded = stages.fine.find(&triple, step_s, candidates);
+        if let Some(far) = far {
+            let coarse = |index: usize| {
+                let shift = shift(index);
+                Shifted {
+                    plane: frames[index].half.plane(),
+                    dx: whole(shift.dx / 2.0),
+                    dy: whole(shift.dy / 2.0),
+                }
+            };
+            let triple = Triple {
+                before: coarse(far.before),
+                now: held.half.plane(),
+                after: coarse(far.after),
+            };
+            self.coarse.clear();
+            flooded |= stages.coarse.find(&triple, step_s, &mut self.coarse);
+            add_whole(candidates, &self.coarse);
+        }
+        let shake = near.now.checked_sub(1).map(shift).unwrap_or_default();
+        self.last_look = Some(at);
         Look {
-            at: frame.at,
+            at,
             step_s,
             flooded,
             shake_px: shake.dx.hypot(shake.dy),
@@ -212,8 +267,43 @@ impl Motion {
 
     fn drop_oldest(&mut self) {
         if let Some(held) = self.frames.pop_front() {
-            self.spare_profiles.push(held.profile);
+            self.spares.push((held.half, held.profile));
             self.next = self.next.saturating_sub(1);
+        }
+    }
+}
+
+/// Adds what was found at half the size, save what stands there at full size already: the same thing
+/// twice would be two tracks. Where full size shows but pieces of a thing, the whole takes their place.
+fn add_whole(candidates: &mut Vec<Candidate>, coarse: &[Candidate]) {
+    let mut fine = candidates.len();
+    for half in coarse {
+        let whole = half.doubled();
+        let side_px = whole.area.width_px.max(whole.area.height_px);
+        let is_same = |candidate: &Candidate| {
+            let away_px = candidate.area.centre().distance(whole.area.centre());
+            away_px < 2.0 + 0.25 * side_px && candidate.mass > 0.5 * whole.mass
+        };
+        if candidates[..fine].iter().any(is_same) {
+            continue;
+        }
+        let is_piece = |candidate: &Candidate| {
+            let (piece, area) = (candidate.area, whole.area);
+            (piece.x_px - area.x_px).abs() < 0.5 * area.width_px + 1.0
+                && (piece.y_px - area.y_px).abs() < 0.5 * area.height_px + 1.0
+        };
+        let pieces = candidates[..fine].iter().filter(|piece| is_piece(piece));
+        let mass: f32 = pieces.map(|piece| piece.mass).sum();
+        if mass < 0.5 * whole.mass && side_px <= WHOLE_MAX_PX {
+            let (mut index, count) = (0, candidates.len());
+            candidates.retain(|candidate| {
+                index += 1;
+                index > fine || !is_piece(candidate)
+            });
+            fine -= count - candidates.len();
+        }
+        if candidates.len() < CANDIDATES_MAX {
+            candidates.push(whole);
         }
     }
 }
@@ -231,194 +321,78 @@ fn is_same_picture(a: &Frame, b: &Frame) -> bool {
     (0..a.height_px).all(|y| a.row(y) == b.row(y))
 }
 
-/// What depends on the picture's size: blocks, regions and their buffers.
-struct Stage {
-    across: usize,
-    down: usize,
-    noise: NoiseMap,
-    ignored: Vec<bool>,
-    region_of: Vec<u8>,
-    columns: Vec<u8>,
-    maxima: Vec<u8>,
-    moving: Vec<(u32, f32)>,
-    regions: Regions,
-    grown: Vec<(u8, Candidate)>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::BoxPx;
 
-impl Stage {
-    fn new(frame: &Frame, masks: &[Polygon]) -> Self {
-        let plane = frame.luma();
-        let across = plane.width_px.div_ceil(BLOCK_PX);
-        let down = plane.height_px.div_ceil(BLOCK_PX);
-        let blocks = across * down;
-        let mut stage = Self {
-            across,
-            down,
-            noise: NoiseMap::new(blocks),
-            ignored: Vec::with_capacity(blocks),
-            region_of: Vec::with_capacity(blocks),
-            columns: vec![0; plane.width_px],
-            maxima: vec![0; blocks],
-            moving: Vec::with_capacity(blocks),
-            regions: Regions::new(plane.width_px, plane.height_px),
-            grown: Vec::with_capacity(GROWN_MAX),
-        };
-        for row in 0..down {
-            for column in 0..across {
-                let x = (column as f64 + 0.5) / across as f64;
-                let y = (row as f64 + 0.5) / down as f64;
-                let middle = Point::new(x, y);
-                stage
-                    .ignored
-                    .push(masks.iter().any(|mask| mask.contains(middle)));
-                let region =
-                    row * REGIONS_DOWN / down * REGIONS_ACROSS + column * REGIONS_ACROSS / across;
-                stage.region_of.push(u8::try_from(region).unwrap_or(0));
+    const WIDTH_PX: u32 = 320;
+    const HEIGHT_PX: u32 = 240;
+
+    /// A wall of two grey levels with a dark square of `side` whose upper edge is at `top`.
+    fn picture(number: u32, side: usize, top: usize) -> Frame {
+        let (width, height) = (WIDTH_PX as usize, HEIGHT_PX as usize);
+        let mut luma = vec![120_u8; width * height];
+        for (index, byte) in luma.iter_mut().enumerate() {
+            let grain = index * 7919 + number as usize * 104_729;
+            *byte += u8::from(grain.is_multiple_of(13));
+        }
+        for y in top..(top + side).min(height) {
+            luma[y * width + 150..y * width + 150 + side].fill(60);
+        }
+        Frame::from_luma(
+            StreamTime::from_micros(i64::from(number) * 40_000),
+            WIDTH_PX,
+            HEIGHT_PX,
+            luma,
+        )
+    }
+
+    #[test]
+    fn what_still_covers_its_own_place_is_found_over_a_longer_gap() {
+        let mut motion = Motion::default();
+        let (mut candidates, mut seen) = (Vec::new(), 0);
+        for number in 0..50_u32 {
+            let top = 20 + 3 * number as usize;
+            motion.push(&picture(number, 40, top));
+            while let Some(look) = motion.look(&mut candidates) {
+                let top = 20.0 + 3.0 * look.at.as_secs_f64() / 0.04;
+                seen += usize::from(candidates.iter().any(|candidate| {
+                    let area = candidate.area;
+                    area.width_px > 30.0 && (top..top + 40.0).contains(&area.y_px)
+                }));
             }
         }
-        stage
+        assert!(seen > 20, "{seen}");
     }
 
-    /// Finds the candidates and learns the flicker. Returns whether a bound was exceeded.
-    fn find(&mut self, triple: &Triple<'_>, step_s: f64, candidates: &mut Vec<Candidate>) -> bool {
-        self.measure(triple);
-        let mut flooded = false;
-        if self.noise.is_settled() {
-            flooded |= self.pick_moving();
-            flooded |= self.grow(triple);
-            choose_fairly(&mut self.grown, candidates);
-        }
-        self.noise.learn(&self.maxima, step_s);
-        flooded
-    }
-
-    fn measure(&mut self, triple: &Triple<'_>) {
-        let height = triple.now.height_px;
-        for row in 0..self.down {
-            let top = row * BLOCK_PX;
-            triple.column_maxima(top..(top + BLOCK_PX).min(height), &mut self.columns);
-            let blocks = &mut self.maxima[row * self.across..(row + 1) * self.across];
-            for (block, columns) in blocks.iter_mut().zip(self.columns.chunks(BLOCK_PX)) {
-                *block = columns.iter().copied().fold(0, u8::max);
-            }
+    fn candidate(x_px: f64, side_px: f64, mass: f32) -> Candidate {
+        Candidate {
+            area: BoxPx {
+                x_px,
+                y_px: 50.0,
+                width_px: side_px,
+                height_px: side_px,
+            },
+            mass,
+            contrast: 10.0,
+            strength: 2.0,
+            pixels: 9,
         }
     }
 
-    /// Lists the moving blocks with their thresholds, raised in regions where too many move.
-    /// Returns whether any region was.
-    fn pick_moving(&mut self) -> bool {
-        // Ratios of maximum to threshold, in quarters, as a histogram for each region.
-        const RATIOS: usize = 64;
-        let mut counts = [[0_u32; RATIOS]; REGIONS];
-        let mut totals = [0_u32; REGIONS];
-        self.moving.clear();
-        for (index, &maximum) in self.maxima.iter().enumerate() {
-            let region = usize::from(self.region_of[index]);
-            totals[region] += 1;
-            let threshold = self.noise.threshold(index);
-            if self.ignored[index] || f32::from(maximum) <= threshold {
-                continue;
-            }
-            counts[region][quarter(maximum, threshold).min(RATIOS - 1)] += 1;
-            self.moving
-                .push((u32::try_from(index).unwrap_or(u32::MAX), threshold));
-        }
-        let mut factors = [1.0_f32; REGIONS];
-        for region in 0..REGIONS {
-            let allowed = (f64::from(totals[region]) * MOVING_SHARE_MAX).max(12.0);
-            let mut above: u32 = counts[region].iter().sum();
-            let mut ratio = 0_u16;
-            while f64::from(above) > allowed && usize::from(ratio) < RATIOS - 1 {
-                above -= counts[region][usize::from(ratio)];
-                ratio += 1;
-            }
-            factors[region] = f32::from(ratio) / 4.0;
-        }
-        let raised = factors.iter().filter(|&&factor| factor > 1.0).count();
-        let (maxima, region_of) = (&self.maxima, &self.region_of);
-        self.moving.retain_mut(|(index, threshold)| {
-            let index = *index as usize;
-            let factor = factors[usize::from(region_of[index])].max(1.0);
-            *threshold *= factor;
-            f32::from(maxima[index]) > *threshold
-        });
-        raised * 4 > REGIONS
-    }
-
-    /// Grows regions out of the moving blocks. Returns whether there were too many.
-    fn grow(&mut self, triple: &Triple<'_>) -> bool {
-        self.regions.begin();
-        self.grown.clear();
-        let (width, height) = (triple.now.width_px, triple.now.height_px);
-        for &(index, threshold) in &self.moving {
-            let index = index as usize;
-            let (left, top) = (
-                index % self.across * BLOCK_PX,
-                index / self.across * BLOCK_PX,
-            );
-            let floor = (threshold * 0.5).max(self.noise.mean(index)).max(3.0);
-            for y in top..(top + BLOCK_PX).min(height) {
-                for x in left..(left + BLOCK_PX).min(width) {
-                    let strong = f32::from(triple.at(x, y).abs()) > threshold;
-                    if !strong || self.regions.is_taken(x, y) {
-                        continue;
-                    }
-                    if self.grown.len() >= GROWN_MAX {
-                        return true;
-                    }
-                    #[expect(clippy::cast_possible_truncation, reason = "at most 255")]
-                    let floor = floor.min(threshold) as i16;
-                    let candidate = self.regions.grow(triple, (x, y), threshold, floor);
-                    self.grown.push((self.region_of[index], candidate));
-                }
-            }
-        }
-        self.grown.len() > CANDIDATES_MAX
-    }
-}
-
-/// Returns `maximum / threshold` in whole quarters.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "0 to 1020"
-)]
-fn quarter(maximum: u8, threshold: f32) -> usize {
-    (f32::from(maximum) / threshold * 4.0) as usize
-}
-
-/// Moves at most [`CANDIDATES_MAX`] of `grown` to `candidates`: the strongest of each region, and no
-/// region gets more while another has some left that it was not asked for.
-fn choose_fairly(grown: &mut [(u8, Candidate)], candidates: &mut Vec<Candidate>) {
-    if grown.len() <= CANDIDATES_MAX {
-        candidates.extend(grown.iter().map(|(_, candidate)| *candidate));
-        return;
-    }
-    let mut counts = [0_usize; REGIONS];
-    for (region, _) in grown.iter() {
-        counts[usize::from(*region)] += 1;
-    }
-    let mut quota = 1;
-    while counts
-        .iter()
-        .map(|&count| count.min(quota + 1))
-        .sum::<usize>()
-        <= CANDIDATES_MAX
-    {
-        quota += 1;
-    }
-    grown.sort_unstable_by(|(_, a), (_, b)| {
-        b.strength
-            .total_cmp(&a.strength)
-            .then(a.area.y_px.total_cmp(&b.area.y_px))
-            .then(a.area.x_px.total_cmp(&b.area.x_px))
-    });
-    let mut taken = [0_usize; REGIONS];
-    for (region, candidate) in grown.iter() {
-        let taken = &mut taken[usize::from(*region)];
-        if *taken < quota {
-            *taken += 1;
-            candidates.push(*candidate);
-        }
+    #[test]
+    fn pieces_give_way_to_the_whole_and_nothing_is_there_twice() {
+        let mut half = candidate(50.0, 10.0, 500.0);
+        half.area.y_px = 25.0;
+        // Two edges of the thing that half the size shows whole, and another thing.
+        let pieces = [candidate(92.0, 3.0, 90.0), candidate(108.0, 3.0, 80.0)];
+        let mut candidates = vec![pieces[0], candidate(160.0, 4.0, 70.0), pieces[1]];
+        add_whole(&mut candidates, &[half]);
+        let places: Vec<f64> = candidates.iter().map(|c| c.area.x_px).collect();
+        assert_eq!(places, [160.0, 100.0]);
+        let mut candidates = vec![candidate(101.0, 18.0, 1800.0)];
+        add_whole(&mut candidates, &[half]);
+        assert_eq!(candidates.len(), 1);
     }
 }

@@ -1,0 +1,218 @@
+//! One scale of the search: blocks that differ more than their own flicker grow regions, within
+//! bounds that are spread over the picture.
+
+use super::CANDIDATES_MAX;
+use super::difference::{BLOCK_PX, Triple};
+use super::noise::NoiseMap;
+use super::region::{Candidate, Regions};
+use crate::decode::Plane;
+use crate::geometry::{Point, Polygon};
+
+/// Regions the picture is divided into for its bounds, across and down.
+const REGIONS_ACROSS: usize = 8;
+const REGIONS_DOWN: usize = 6;
+const REGIONS: usize = REGIONS_ACROSS * REGIONS_DOWN;
+
+/// Share of a region's blocks that may move at once. A falling object takes under a tenth.
+const MOVING_SHARE_MAX: f64 = 0.2;
+
+/// Raw regions grown at most in one frame, before the fair choice.
+const GROWN_MAX: usize = 2048;
+
+/// What depends on the picture's size: blocks, regions and their buffers.
+pub(super) struct Stage {
+    across: usize,
+    down: usize,
+    noise: NoiseMap,
+    ignored: Vec<bool>,
+    region_of: Vec<u8>,
+    columns: Vec<u8>,
+    maxima: Vec<u8>,
+    moving: Vec<(u32, f32)>,
+    regions: Regions,
+    grown: Vec<(u8, Candidate)>,
+}
+
+impl Stage {
+    /// Returns what has seen nothing yet, for pictures of the size of `plane`; blocks whose middle lies
+    /// in one of `masks` are ignored.
+    pub(super) fn new(plane: &Plane<'_>, masks: &[Polygon]) -> Self {
+        let across = plane.width_px.div_ceil(BLOCK_PX);
+        let down = plane.height_px.div_ceil(BLOCK_PX);
+        let blocks = across * down;
+        let mut stage = Self {
+            across,
+            down,
+            noise: NoiseMap::new(blocks),
+            ignored: Vec::with_capacity(blocks),
+            region_of: Vec::with_capacity(blocks),
+            columns: vec![0; plane.width_px],
+            maxima: vec![0; blocks],
+            moving: Vec::with_capacity(blocks),
+            regions: Regions::new(plane.width_px, plane.height_px),
+            grown: Vec::with_capacity(GROWN_MAX),
+        };
+        for row in 0..down {
+            for column in 0..across {
+                let x = (column as f64 + 0.5) / across as f64;
+                let y = (row as f64 + 0.5) / down as f64;
+                let middle = Point::new(x, y);
+                stage
+                    .ignored
+                    .push(masks.iter().any(|mask| mask.contains(middle)));
+                let region =
+                    row * REGIONS_DOWN / down * REGIONS_ACROSS + column * REGIONS_ACROSS / across;
+                stage.region_of.push(u8::try_from(region).unwrap_or(0));
+            }
+        }
+        stage
+    }
+
+    /// Finds the candidates and learns the flicker. Returns whether a bound was exceeded.
+    pub(super) fn find(
+        &mut self,
+        triple: &Triple<'_>,
+        step_s: f64,
+        candidates: &mut Vec<Candidate>,
+    ) -> bool {
+        self.measure(triple);
+        let mut flooded = false;
+        if self.noise.is_settled() {
+            flooded |= self.pick_moving();
+            flooded |= self.grow(triple);
+            choose_fairly(&mut self.grown, candidates);
+        }
+        self.noise.learn(&self.maxima, step_s);
+        flooded
+    }
+
+    fn measure(&mut self, triple: &Triple<'_>) {
+        let height = triple.now.height_px;
+        for row in 0..self.down {
+            let top = row * BLOCK_PX;
+            triple.column_maxima(top..(top + BLOCK_PX).min(height), &mut self.columns);
+            let blocks = &mut self.maxima[row * self.across..(row + 1) * self.across];
+            for (block, columns) in blocks.iter_mut().zip(self.columns.chunks(BLOCK_PX)) {
+                *block = columns.iter().copied().fold(0, u8::max);
+            }
+        }
+    }
+
+    /// Lists the moving blocks with their thresholds, raised in regions where too many move.
+    /// Returns whether any region was.
+    fn pick_moving(&mut self) -> bool {
+        // Ratios of maximum to threshold, in quarters, as a histogram for each region.
+        const RATIOS: usize = 64;
+        let mut counts = [[0_u32; RATIOS]; REGIONS];
+        let mut totals = [0_u32; REGIONS];
+        self.moving.clear();
+        for (index, &maximum) in self.maxima.iter().enumerate() {
+            let region = usize::from(self.region_of[index]);
+            totals[region] += 1;
+            let threshold = self.noise.threshold(index);
+            if self.ignored[index] || f32::from(maximum) <= threshold {
+                continue;
+            }
+            counts[region][quarter(maximum, threshold).min(RATIOS - 1)] += 1;
+            self.moving
+                .push((u32::try_from(index).unwrap_or(u32::MAX), threshold));
+        }
+        let mut factors = [1.0_f32; REGIONS];
+        for region in 0..REGIONS {
+            let allowed = (f64::from(totals[region]) * MOVING_SHARE_MAX).max(12.0);
+            let mut above: u32 = counts[region].iter().sum();
+            let mut ratio = 0_u16;
+            while f64::from(above) > allowed && usize::from(ratio) < RATIOS - 1 {
+                above -= counts[region][usize::from(ratio)];
+                ratio += 1;
+            }
+            factors[region] = f32::from(ratio) / 4.0;
+        }
+        let raised = factors.iter().filter(|&&factor| factor > 1.0).count();
+        let (maxima, region_of) = (&self.maxima, &self.region_of);
+        self.moving.retain_mut(|(index, threshold)| {
+            let index = *index as usize;
+            let factor = factors[usize::from(region_of[index])].max(1.0);
+            *threshold *= factor;
+            f32::from(maxima[index]) > *threshold
+        });
+        raised * 4 > REGIONS
+    }
+
+    /// Grows regions out of the moving blocks. Returns whether there were too many.
+    fn grow(&mut self, triple: &Triple<'_>) -> bool {
+        self.regions.begin();
+        self.grown.clear();
+        let (width, height) = (triple.now.width_px, triple.now.height_px);
+        for &(index, threshold) in &self.moving {
+            let index = index as usize;
+            let (left, top) = (
+                index % self.across * BLOCK_PX,
+                index / self.across * BLOCK_PX,
+            );
+            let floor = (threshold * 0.5).max(self.noise.mean(index)).max(3.0);
+            for y in top..(top + BLOCK_PX).min(height) {
+                for x in left..(left + BLOCK_PX).min(width) {
+                    let strong = f32::from(triple.at(x, y).abs()) > threshold;
+                    if !strong || self.regions.is_taken(x, y) {
+                        continue;
+                    }
+                    if self.grown.len() >= GROWN_MAX {
+                        return true;
+                    }
+                    #[expect(clippy::cast_possible_truncation, reason = "at most 255")]
+                    let floor = floor.min(threshold) as i16;
+                    let candidate = self.regions.grow(triple, (x, y), threshold, floor);
+                    self.grown.push((self.region_of[index], candidate));
+                }
+            }
+        }
+        self.grown.len() > CANDIDATES_MAX
+    }
+}
+
+/// Returns `maximum / threshold` in whole quarters.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "0 to 1020"
+)]
+fn quarter(maximum: u8, threshold: f32) -> usize {
+    (f32::from(maximum) / threshold * 4.0) as usize
+}
+
+/// Moves at most [`CANDIDATES_MAX`] of `grown` to `candidates`: the strongest of each region, and no
+/// region gets more while another has some left that it was not asked for.
+fn choose_fairly(grown: &mut [(u8, Candidate)], candidates: &mut Vec<Candidate>) {
+    if grown.len() <= CANDIDATES_MAX {
+        candidates.extend(grown.iter().map(|(_, candidate)| *candidate));
+        return;
+    }
+    let mut counts = [0_usize; REGIONS];
+    for (region, _) in grown.iter() {
+        counts[usize::from(*region)] += 1;
+    }
+    let mut quota = 1;
+    while counts
+        .iter()
+        .map(|&count| count.min(quota + 1))
+        .sum::<usize>()
+        <= CANDIDATES_MAX
+    {
+        quota += 1;
+    }
+    grown.sort_unstable_by(|(_, a), (_, b)| {
+        b.strength
+            .total_cmp(&a.strength)
+            .then(a.area.y_px.total_cmp(&b.area.y_px))
+            .then(a.area.x_px.total_cmp(&b.area.x_px))
+    });
+    let mut taken = [0_usize; REGIONS];
+    for (region, candidate) in grown.iter() {
+        let taken = &mut taken[usize::from(*region)];
+        if *taken < quota {
+            *taken += 1;
+            candidates.push(*candidate);
+        }
+    }
+}
