@@ -84,6 +84,14 @@ named_id!(
     /// A webhook endpoint, as the config names it.
     EndpointId
 );
+named_id!(
+    /// A person's account, by the name that is typed in to sign in.
+    AccountId
+);
+named_id!(
+    /// A program's token, by the name that people gave it.
+    TokenId
+);
 
 /// An alarm, everywhere and for ever: a UUID of version 7, so that ids sort by time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -14,8 +14,11 @@
 //! evidence  Evidence   clip, pictures, manifest
 //! store     rows       SQLite, one transaction an alarm
 //! deliver   Attempt    durable outbox, signed webhooks
-//! http      JSON       API, events, metrics
+//! http      JSON/pages API, events, metrics, the operators' console
 //! ```
+//!
+//! `auth` knows roles, passwords and secrets, before the store that keeps them; `http` judges each
+//! request by them. `audit` makes the log of what was done a chain.
 //!
 //! `pipeline` joins the stages of one camera; `cli` holds one file a command.
 
@@ -25,6 +28,10 @@ pub mod geometry;
 pub mod health;
 pub mod id;
 pub mod metrics;
+
+// Who may do what; no stage of the stream.
+pub mod auth;
+pub mod audit;
 
 // The stream, in its order.
 pub mod source;

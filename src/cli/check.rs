@@ -43,9 +43,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let config = Config::read(&args.config).map_err(|error| UsageError(error.to_string()))?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
+    let advice = config.advice.clone();
     let findings = runtime.block_on(findings(config));
     let mut failed = 0;
     out.line(&format!("ok    config {}", args.config.display()))?;
+    for advice in &advice {
+        let line = advice.line.unwrap_or(1);
+        out.line(&format!("note  config line {line}: {}", advice.message))?;
+    }
     for finding in &findings {
         failed += usize::from(finding.result.is_err());
         out.line(&finding.line())?;

@@ -16,9 +16,12 @@ use self::peers::{Delivery, Peer};
 use self::table::Row;
 use super::fixtures::{self, Fixture};
 use super::output::Output;
+use crate::auth::{Role, Roles, password};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::id::AccountId;
 use crate::pipeline::service::Service;
+use crate::store::{Actor, PasswordKind, Store};
 
 /// The demo's cameras: id, name, place, fixture.
 const CAMERAS: [(&str, &str, &str, &str); 3] = [
@@ -37,6 +40,9 @@ const CAMERAS: [(&str, &str, &str, &str); 3] = [
     ("lift-2", "Lift 2", "Lift 2", "elevator_ebike_ride"),
 ];
 
+/// The account that may look at the demo's alarms.
+const OPERATOR: &str = "operator";
+
 /// Beyond the longest clip's end, how long the last alarm and its evidence may take.
 const GRACE: Duration = Duration::from_secs(25);
 
@@ -48,6 +54,9 @@ pub struct Args {
     /// Where the demo keeps its database and its evidence; emptied first.
     #[arg(long, value_name = "DIR", default_value = ".plumb/demo")]
     data_dir: PathBuf,
+    /// Go on after the table, to look at the console, until Ctrl-C.
+    #[arg(long)]
+    stay: bool,
 }
 
 /// Runs the command. Fails when a part cannot be started.
@@ -71,7 +80,9 @@ async fn demo(args: &Args) -> anyhow::Result<ExitCode> {
     let mut receiver = Peer::receiver(&folder, &secret).await?;
     let config = write_config(&args.data_dir, &rows, cameras.port, receiver.port, &secret)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let service = Service::start(Config::read(&config)?, Arc::clone(&clock)).await?;
+    let config = Config::read(&config)?;
+    let password = add_operator(&config, &clock).await?;
+    let service = Service::start(config, Arc::clone(&clock)).await?;
     for row in &rows {
         out.line(&format!(
             "camera {:8} rtsp://127.0.0.1:{}/{}  {}",
@@ -79,7 +90,7 @@ async fn demo(args: &Args) -> anyhow::Result<ExitCode> {
         ))?;
     }
     out.line(&format!(
-        "service         http://{}/api/v1/alarms",
+        "console         http://{}/  (account {OPERATOR}, password {password})",
         service.address()
     ))?;
     out.line(&format!(
@@ -97,10 +108,19 @@ async fn demo(args: &Args) -> anyhow::Result<ExitCode> {
     if let Ok(failed) = watched {
         failed?;
     }
+    table::print(&rows, &mut out)?;
+    if args.stay {
+        out.line("\nThe cameras play on; Ctrl-C ends the demo.")?;
+        out.flush()?;
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            // Its output must be taken, or it stands still.
+            _ = async { while receiver.next_line().await.is_ok() {} } => {}
+        }
+    }
     service.stop().await;
     cameras.stop().await;
     receiver.stop().await;
-    table::print(&rows, &mut out)?;
     out.line(&format!(
         "\nevidence and database: {}",
         args.data_dir.display()
@@ -127,6 +147,21 @@ async fn watch(receiver: &mut Peer, rows: &mut [Row], out: &mut Output) -> anyho
         }
     }
     Ok(())
+}
+
+/// Makes an operator's account, so that there is somebody who may look at alarms, and returns its
+/// password. A real first start makes only the account admin.
+async fn add_operator(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<String> {
+    let store = Store::open(&config.data_dir, Vec::new(), Arc::clone(clock)).await?;
+    let (name, who) = (AccountId::parse(OPERATOR)?, Actor::command_line());
+    let password = password::one_time();
+    let hash = password::hash(&password);
+    let roles = Roles::only(Role::Operator);
+    store.add_account(&name, &roles, &hash, &who).await?;
+    let own = store.set_password(&name, &hash, PasswordKind::Own, &who);
+    own.await?;
+    store.close().await;
+    Ok(password)
 }
 
 fn empty(folder: &Path) -> anyhow::Result<()> {

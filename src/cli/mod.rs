@@ -8,6 +8,9 @@ pub mod replay;
 pub mod detect;
 pub mod verify;
 pub mod bench;
+pub mod user;
+pub mod audit;
+pub mod token;
 
 mod fixtures;
 mod output;
@@ -45,6 +48,12 @@ enum Command {
     Verify(verify::Args),
     /// Measure live-paced streams through the whole pipeline.
     Bench(bench::Args),
+    /// Look after the accounts of people, while the service is stopped.
+    User(user::Args),
+    /// Check the log of what was done.
+    Audit(audit::Args),
+    /// Look after the tokens of programs, while the service is stopped.
+    Token(token::Args),
 }
 
 /// Parses the command line, runs the command, prints its error, returns its exit code.
@@ -62,6 +71,9 @@ pub fn main() -> ExitCode {
         Command::Detect(args) => detect::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::User(args) => user::run(args),
+        Command::Audit(args) => audit::run(&args),
+        Command::Token(args) => token::run(args),
     };
     result.unwrap_or_else(|error| output::report(&error))
 }

@@ -3,14 +3,17 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{self, LogFormat};
+use crate::clock::SystemClock;
+use crate::config::{self, Config, LogFormat};
 use crate::scene::Scene;
+use crate::store::Store;
 
 /// The command was used wrongly, or a file it was given says something wrong: exit code 2.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +66,24 @@ pub(super) fn progress(length: u64, what: &'static str) -> ProgressBar {
 pub(super) fn read_scene(path: &Path) -> anyhow::Result<Scene> {
     let (scene, _) = config::read_scene(path).map_err(|error| UsageError(error.to_string()))?;
     Ok(scene)
+}
+
+/// Opens the store of a configuration's data directory for `work`, and closes it after. Fails when
+/// the configuration cannot be used, when the service runs on it, or when `work` does.
+pub(super) fn open_store(
+    config: &Path,
+    work: impl AsyncFnOnce(Store) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let config = Config::read(config).map_err(|error| UsageError(error.to_string()))?;
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
+    runtime.block_on(async {
+        let clock = Arc::new(SystemClock::new());
+        // No endpoints: nothing is sent, and nothing that waits is cancelled.
+        let store = Store::open(&config.data_dir, Vec::new(), clock).await?;
+        let done = work(store.clone()).await;
+        store.close().await;
+        done
+    })
 }
 
 /// Sends logs to standard error for a command: warnings, unless `PLUMB_LOG` says otherwise.

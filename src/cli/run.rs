@@ -8,7 +8,7 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
-use super::output::{self, UsageError};
+use super::output::{self, Output, UsageError};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::pipeline::service::Service;
@@ -24,6 +24,10 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let config = Config::read(&args.config).map_err(|error| UsageError(error.to_string()))?;
     output::log_service(config.log);
+    for advice in &config.advice {
+        let line = advice.line.unwrap_or(1);
+        warn!("{}:{line}: {}", args.config.display(), advice.message);
+    }
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
     runtime.block_on(serve(config))?;
     Ok(ExitCode::SUCCESS)
@@ -34,6 +38,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for Ctrl-C")?;
     let cameras = config.cameras.len();
     let service = Service::start(config, Arc::new(SystemClock::new())).await?;
+    if let Some(password) = service.first_password() {
+        tell_first_password(&service, password)?;
+    }
     info!(http.address = %service.address(), cameras, "plumb is running");
     either(&mut terminate, &mut interrupt).await;
     info!("stopping; a second signal stops at once");
@@ -42,6 +49,17 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         () = either(&mut terminate, &mut interrupt) => warn!("stopped at once; what is stored is sent at the next start"),
     }
     Ok(())
+}
+
+/// Tells the person at the terminal, and not the log.
+fn tell_first_password(service: &Service, password: &str) -> anyhow::Result<()> {
+    let mut out = Output::stdout();
+    out.line(&format!(
+        "This is the first start. Sign in at http://{}/ as admin with the one-time password\n\n    {password}\n\n\
+         It is told this once and must be changed then. Lost: stop plumb and run plumb user passwd admin.",
+        service.address()
+    ))?;
+    out.flush()
 }
 
 async fn either(one: &mut Signal, other: &mut Signal) {

@@ -3,18 +3,20 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
 use toml::Spanned;
 use url::Url;
 
-use super::{Camera, Config, Http, Input, Problem, Site, file, read_scene};
+use super::{Camera, Config, Http, Input, Problem, Site, TlsFiles, file, read_scene};
 use crate::deliver::{EndpointConfig, Secret};
 use crate::id::{CameraId, EndpointId, SiteId};
 use crate::scene::{Kind, Scene};
 use crate::source::rtsp::{CameraUrl, Credentials, Deadlines, RtspCamera, Transport};
+use crate::store::SessionLimits;
 
 /// Returns the checked configuration. Fails with all its problems.
 pub(super) fn config(file: file::File, text: &str, folder: &Path) -> Result<Config, Vec<Problem>> {
@@ -22,6 +24,7 @@ pub(super) fn config(file: file::File, text: &str, folder: &Path) -> Result<Conf
         text,
         folder,
         problems: Vec::new(),
+        advice: Vec::new(),
     };
     match check.config(file) {
         Some(config) if check.problems.is_empty() => Ok(config),
@@ -34,6 +37,8 @@ struct Check<'a> {
     text: &'a str,
     folder: &'a Path,
     problems: Vec<Problem>,
+    /// What works and should be changed all the same.
+    advice: Vec<Problem>,
 }
 
 impl Check<'_> {
@@ -75,6 +80,7 @@ impl Check<'_> {
             sites,
             cameras,
             endpoints,
+            advice: std::mem::take(&mut self.advice),
         })
     }
 
@@ -83,18 +89,91 @@ impl Check<'_> {
             &http.listen,
             "http.listen is not an address and port such as 127.0.0.1:8480",
         )?;
-        if !listen.ip().is_loopback() && !http.allow_unauthenticated {
-            self.tell(
-                Some(&http.listen),
-                format!("http.listen {listen} is open to the network and there is no sign-in: listen on loopback, \
-                         or set http.allow_unauthenticated = true behind a proxy that checks who asks"),
-            );
-        }
         let public_url = match &http.public_url {
             Some(url) => Some(self.url(url, &["http", "https"])?),
             None => None,
         };
-        Some(Http { listen, public_url })
+        let tls = self.tls(http)?;
+        let is_proxied = public_url
+            .as_ref()
+            .is_some_and(|url| url.scheme() == "https");
+        let is_tls = tls.is_some() || is_proxied;
+        let was_allowed = self.old_consent(http);
+        if !listen.ip().is_loopback() && !is_tls && !http.allow_plain_http && !was_allowed {
+            self.tell(
+                Some(&http.listen),
+                format!("http.listen {listen} is open to the network, where passwords would travel unencrypted: \
+                         listen on loopback, or give http.tls_certificate and http.tls_key, or put a proxy with TLS before it and give its address as \
+                         http.public_url = \"https://…\", or set http.allow_plain_http = true"),
+            );
+        }
+        Some(Http {
+            listen,
+            public_url,
+            tls,
+            proxies: self.proxies(&http.proxies)?,
+            sessions: SessionLimits {
+                idle: self.bounded(&http.session_idle_minutes, "session_idle_minutes", 1..=720)?
+                    * 60,
+                lifetime: self.bounded(&http.session_hours, "session_hours", 1..=24)? * 3600,
+            },
+        })
+    }
+
+    /// Returns the files of the certificate and its key; they go together.
+    fn tls(&mut self, http: &file::Http) -> Option<Option<TlsFiles>> {
+        match (&http.tls_certificate, &http.tls_key) {
+            (None, None) => Some(None),
+            (Some(certificate), Some(key)) => Some(Some(TlsFiles {
+                certificate: self.folder.join(certificate.get_ref()),
+                key: self.folder.join(key.get_ref()),
+            })),
+            (Some(one), None) | (None, Some(one)) => {
+                self.tell(
+                    Some(one),
+                    "http.tls_certificate and http.tls_key go together: give both or none",
+                );
+                None
+            }
+        }
+    }
+
+    /// Returns whether an older configuration said that the open port is meant.
+    fn old_consent(&mut self, http: &file::Http) -> bool {
+        let Some(old) = &http.allow_unauthenticated else {
+            return false;
+        };
+        let line = file::line_of(self.text, old.span().start);
+        let message = "http.allow_unauthenticated means nothing any more: everybody signs in, and programs send a \
+                       token (plumb token add). Remove the key; where the port is open to the network on purpose, \
+                       say http.allow_plain_http = true instead";
+        self.advice
+            .push(Problem::new(Some(line), message.to_owned()));
+        *old.get_ref()
+    }
+
+    fn proxies(&mut self, given: &[Spanned<String>]) -> Option<Vec<IpAddr>> {
+        let problem = "http.proxies holds something that is not an address such as 192.0.2.7";
+        let parsed = given.iter().map(|text| self.parsed(text, problem));
+        parsed.collect()
+    }
+
+    /// Returns that many seconds, to be multiplied by the key's unit.
+    fn bounded(
+        &mut self,
+        given: &Spanned<u64>,
+        key: &str,
+        range: RangeInclusive<u64>,
+    ) -> Option<Duration> {
+        if !range.contains(given.get_ref()) {
+            let (least, most) = (range.start(), range.end());
+            self.tell(
+                Some(given),
+                format!("http.{key} is a number from {least} to {most}"),
+            );
+            return None;
+        }
+        Some(Duration::from_secs(*given.get_ref()))
     }
 
     fn site(&mut self, site: &file::Site) -> Option<Site> {

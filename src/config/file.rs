@@ -34,7 +34,14 @@ pub(super) struct File {
 pub(super) struct Http {
     pub listen: Spanned<String>,
     pub public_url: Option<Spanned<String>>,
-    pub allow_unauthenticated: bool,
+    pub tls_certificate: Option<Spanned<String>>,
+    pub tls_key: Option<Spanned<String>>,
+    pub allow_plain_http: bool,
+    /// Of before there was a sign-in; see `check`.
+    pub allow_unauthenticated: Option<Spanned<bool>>,
+    pub proxies: Vec<Spanned<String>>,
+    pub session_idle_minutes: Spanned<u64>,
+    pub session_hours: Spanned<u64>,
 }
 
 impl Default for Http {
@@ -43,7 +50,13 @@ impl Default for Http {
         Self {
             listen,
             public_url: None,
-            allow_unauthenticated: false,
+            tls_certificate: None,
+            tls_key: None,
+            allow_plain_http: false,
+            allow_unauthenticated: None,
+            proxies: Vec::new(),
+            session_idle_minutes: Spanned::new(0..0, 30),
+            session_hours: Spanned::new(0..0, 12),
         }
     }
 }
@@ -111,6 +124,9 @@ pub(super) struct Endpoint {
     pub min_score: Option<Spanned<f64>>,
     pub timeout_s: Option<Spanned<f64>>,
 }
+
+/// Keys that are understood and not documented any more.
+const OLD_KEYS: [&str; 1] = ["allow_unauthenticated"];
 
 fn default_data_dir() -> String {
     "data".to_owned()
@@ -180,6 +196,9 @@ fn compare(
 ) {
     for (key, value) in given {
         let name: &str = key.get_ref();
+        if OLD_KEYS.contains(&name) {
+            continue;
+        }
         let Some(known_value) = known.get(name) else {
             let nearest =
                 known

@@ -6,7 +6,7 @@ mod file;
 mod scene;
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -16,6 +16,7 @@ use crate::deliver::EndpointConfig;
 use crate::id::{CameraId, SiteId};
 use crate::scene::{Kind, Scene};
 use crate::source::rtsp::RtspCamera;
+use crate::store::SessionLimits;
 
 pub use file::DEFAULT;
 pub use scene::{SceneFileError, read_scene};
@@ -31,6 +32,8 @@ pub struct Config {
     pub sites: Vec<Site>,
     pub cameras: Vec<Camera>,
     pub endpoints: Vec<EndpointConfig>,
+    /// What works and should be changed all the same.
+    pub advice: Vec<Problem>,
 }
 
 #[derive(Clone, Debug)]
@@ -38,12 +41,30 @@ pub struct Http {
     pub listen: SocketAddr,
     /// What links begin with; none means the address that is listened on.
     pub public_url: Option<Url>,
+    pub tls: Option<TlsFiles>,
+    /// Proxies whose word about the client's address is taken.
+    pub proxies: Vec<IpAddr>,
+    pub sessions: SessionLimits,
+}
+
+/// Where the certificate chain and its key are, PEM.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
 }
 
 impl Http {
+    /// Returns whether browsers reach the service by https.
+    pub fn is_encrypted(&self) -> bool {
+        let public = self.public_url.as_ref();
+        self.tls.is_some() || public.is_some_and(|url| url.scheme() == "https")
+    }
+
     /// Returns what links begin with when the service listens on `address`.
     pub fn links_from(&self, address: SocketAddr) -> Url {
-        let own = || Url::parse(&format!("http://{address}/")).expect("an address makes a URL");
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let own = || Url::parse(&format!("{scheme}://{address}/")).expect("an address makes a URL");
         self.public_url.clone().unwrap_or_else(own)
     }
 }

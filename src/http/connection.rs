@@ -13,9 +13,11 @@ use std::time::Duration;
 
 use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
+
+use super::tls::{Tls, Wire};
 
 /// A listener that hands out at most so many connections at a time; further clients wait in the
 /// kernel's backlog until one ends.
@@ -23,21 +25,28 @@ pub(crate) struct Bounded {
     listener: TcpListener,
     free: Arc<Semaphore>,
     idle: Duration,
+    tls: Option<Tls>,
 }
 
 impl Bounded {
-    pub(crate) fn new(listener: TcpListener, connections: usize, idle: Duration) -> Self {
+    pub(crate) fn new(
+        listener: TcpListener,
+        connections: usize,
+        idle: Duration,
+        tls: Option<Tls>,
+    ) -> Self {
         let free = Arc::new(Semaphore::new(connections));
         Self {
             listener,
             free,
             idle,
+            tls,
         }
     }
 }
 
 impl Listener for Bounded {
-    type Io = Mortal<TcpStream>;
+    type Io = Mortal<Wire>;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, SocketAddr) {
@@ -48,7 +57,8 @@ impl Listener for Bounded {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "an event may wait for the packet before it");
         }
-        (Mortal::new(stream, self.idle, Some(permit)), peer)
+        let wire = Wire::new(stream, self.tls.as_ref());
+        (Mortal::new(wire, self.idle, Some(permit)), peer)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {

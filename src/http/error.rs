@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use crate::auth::Role;
 use crate::store::StoreError;
 
 /// Why a request was not served. Its text is the answer's detail: sentences that say what to do.
@@ -74,6 +75,8 @@ pub(crate) enum ApiError {
          /api/v1/cameras/{camera}."
     )]
     NoPicture { camera: String },
+    #[error("{by} has taken the alarm already.")]
+    Taken { by: String },
     #[error("{detail}")]
     Conflict { detail: String },
     #[error(
@@ -83,6 +86,17 @@ pub(crate) enum ApiError {
     ForeignHost { host: String },
     #[error("A page of another origin may not change anything here.")]
     ForeignOrigin,
+    #[error(
+        "Sign in, or send a token that holds in the header Authorization: Bearer. An admin gives \
+         tokens to programs; plumb token add does so on the service's own machine."
+    )]
+    NotSignedIn,
+    #[error("This is for {} only. An admin gives roles.", list(.roles))]
+    NotAllowed { roles: &'static [Role] },
+    #[error("The password is a one-time one. Change it on /password first.")]
+    MustChangePassword,
+    #[error("The page is of a session that is over. Load it again.")]
+    BadCsrf,
     #[error("Not ready: {}.", .reasons.join("; "))]
     NotReady { reasons: Vec<String> },
     #[error("Too many {what} at once. Try again in a moment.")]
@@ -156,9 +170,18 @@ impl ApiError {
                 "Range not satisfiable",
             ),
             Self::NoPicture { .. } => (S::NOT_FOUND, "no-picture", "No picture"),
+            Self::Taken { .. } => (S::CONFLICT, "taken", "Taken already"),
             Self::Conflict { .. } => (S::CONFLICT, "conflict", "Conflict"),
             Self::ForeignHost { .. } => (S::MISDIRECTED_REQUEST, "foreign-host", "Foreign host"),
             Self::ForeignOrigin => (S::FORBIDDEN, "foreign-origin", "Foreign origin"),
+            Self::NotSignedIn => (S::UNAUTHORIZED, "not-signed-in", "Not signed in"),
+            Self::NotAllowed { .. } => (S::FORBIDDEN, "not-allowed", "Not allowed"),
+            Self::MustChangePassword => (
+                S::FORBIDDEN,
+                "must-change-password",
+                "The password must be changed",
+            ),
+            Self::BadCsrf => (S::FORBIDDEN, "bad-csrf", "Outdated page"),
             Self::NotReady { .. } => (S::SERVICE_UNAVAILABLE, "not-ready", "Not ready"),
             Self::Busy { .. } => (S::SERVICE_UNAVAILABLE, "busy", "Busy"),
             Self::StoreDown => (S::SERVICE_UNAVAILABLE, "store-down", "Store out of order"),
@@ -207,8 +230,23 @@ impl From<StoreError> for ApiError {
             StoreError::WrongState { state, .. } => Self::Conflict {
                 detail: format!("The alarm is {} already.", state.as_str()),
             },
+            StoreError::Taken { by, .. } => Self::Taken { by: by.clone() },
             StoreError::NotDead(_) => Self::Conflict {
                 detail: "The delivery is no dead letter; only those can be sent again.".to_owned(),
+            },
+            StoreError::UnknownAccount(name) => Self::NotFound {
+                what: "account",
+                id: name.to_string(),
+            },
+            StoreError::UnknownToken(name) => Self::NotFound {
+                what: "token",
+                id: name.to_string(),
+            },
+            StoreError::NameTaken(_)
+            | StoreError::TooMany { .. }
+            | StoreError::LastAdmin(_)
+            | StoreError::OwnAccount => Self::Conflict {
+                detail: sentence(&error.to_string()),
             },
             error if error.is_disk() => {
                 Self::internal("the store", error);
@@ -229,9 +267,32 @@ impl IntoResponse for ApiError {
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        if matches!(self, Self::NotSignedIn) {
+            let scheme = HeaderValue::from_static("Bearer realm=\"plumb\"");
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, scheme);
+        }
         response.extensions_mut().insert(self);
         response
     }
+}
+
+/// Returns "operator, manager and auditor".
+fn list(roles: &[Role]) -> String {
+    let names: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+/// Returns an error's text as a sentence.
+fn sentence(text: &str) -> String {
+    let mut characters = text.chars();
+    let first = characters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(characters).chain(['.']).collect()
 }
 
 /// Ends the sentence about an unknown parameter.

@@ -1,7 +1,9 @@
-//! The HTTP service: JSON for programs, events as they happen, metrics, evidence files.
+//! The HTTP service: pages for people, JSON for programs, events as they happen, metrics, evidence
+//! files.
 //!
-//! [`routes`] is the whole of it: path, method, role, handler. A route that is not in that table
-//! does not exist, and `openapi` describes exactly that table (a test walks both).
+//! [`routes`] is the whole of it: path, method, who may use it, handler. The router is built from
+//! that table, so a route that is not in it does not exist; `openapi` describes exactly its JSON
+//! routes, and tests walk all of them as every role, without a session and from another origin.
 //!
 //! It must never: take a path of the file system from a client, hold more than a bounded number
 //! of bytes for a client that does not read, or block an async thread (pictures are encoded on
@@ -12,23 +14,31 @@
 //! connection   how many, and for how long without a byte     (connection.rs)
 //!   finish     request id, span, problem body, headers       (layers.rs)
 //!     hurry    a limit on the wait for an answer's head
-//!       guard  host, origin, and how many at once; here roles will be checked
+//!       guard  host, origin, how many at once, who asks, whether they may   (access.rs)
 //!         handler
 //! ```
 
+mod access;
 mod body;
+mod client;
 mod connection;
 mod error;
 mod figures;
 mod layers;
 mod listen;
+mod looks;
 mod openapi;
 mod problem;
 mod query;
 pub mod sink;
 mod status;
+mod table;
+mod tls;
+mod ui;
 mod v1;
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +46,6 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{MethodRouter, get, post};
 use bytes::Bytes;
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -45,15 +54,21 @@ use tokio_util::sync::CancellationToken;
 
 pub use listen::{ListenError, bind};
 pub use openapi::document;
+pub use table::{Access, Route, Shows, routes};
+pub use tls::{Tls, TlsError};
 
+use crate::audit::Key;
+use crate::auth::throttle::Throttle;
 use crate::clock::Clock;
 use crate::decode::Latest;
 use crate::health::{Board, Threads};
 use crate::id::{CameraId, SiteId};
 use crate::metrics::Metrics;
 use crate::scene;
-use crate::store::Store;
+use crate::store::{SessionLimits, Store};
+use client::Peer;
 use error::ApiError;
+use looks::Looks;
 
 /// What the API shows, and the bounds within which it does.
 #[derive(Clone, Debug)]
@@ -64,13 +79,55 @@ pub struct Api {
     pub latest: Latest,
     /// The configured cameras, in the order of the config.
     pub cameras: Vec<CameraInfo>,
+    pub sites: Vec<SiteInfo>,
+    /// What the cameras look at, as the config's scene files say.
+    pub scenes: BTreeMap<CameraId, CameraScene>,
     pub metrics: Metrics,
     pub clock: Arc<dyn Clock>,
     /// The folder under which the store's evidence folders lie.
     pub evidence_root: PathBuf,
     /// Names that a Host header may carry besides `localhost` and addresses: the public URL's.
     pub hosts: Vec<String>,
+    /// Encrypts connections; none where a proxy does, or nobody.
+    pub tls: Option<Tls>,
+    pub sign_in: SignIn,
+    /// Signs checkpoints of the audit log; none where the disk takes nothing.
+    pub audit_key: Option<Key>,
     pub limits: Limits,
+}
+
+/// How people sign in.
+#[derive(Clone, Debug, Default)]
+pub struct SignIn {
+    /// Whether browsers reach the service by https: cookies then travel by nothing else.
+    pub transport: Transport,
+    /// Proxies whose word about the client's address is taken.
+    pub proxies: Vec<IpAddr>,
+    pub sessions: SessionLimits,
+}
+
+/// How browsers reach the service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transport {
+    #[default]
+    Plain,
+    Tls,
+}
+
+/// A site as the config gives it.
+#[derive(Clone, Debug)]
+pub struct SiteInfo {
+    pub id: SiteId,
+    /// What people call it.
+    pub name: String,
+}
+
+/// What a camera looks at.
+#[derive(Clone, Debug)]
+pub struct CameraScene {
+    pub scene: scene::Scene,
+    /// SHA-256 of the scene file; none without one.
+    pub sha256: Option<String>,
 }
 
 /// A camera as the config gives it.
@@ -123,91 +180,6 @@ impl Default for Limits {
     }
 }
 
-/// Who may use a route. Until there are accounts every caller on loopback counts as all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Probes and programs without an account: nothing that shows what a camera saw.
-    Anyone,
-    /// Handles alarms.
-    Operator,
-    /// Reviews alarms, closes cases, reports.
-    Manager,
-    /// Reads all, changes nothing.
-    Auditor,
-    /// Cameras, health and deliveries; no evidence.
-    Maintainer,
-}
-
-/// One row of the table of routes.
-pub struct Route {
-    pub method: &'static str,
-    pub path: &'static str,
-    pub roles: &'static [Role],
-    handler: MethodRouter<Arc<Service>>,
-}
-
-const ANYONE: &[Role] = &[Role::Anyone];
-const READERS: &[Role] = &[Role::Operator, Role::Manager, Role::Auditor];
-const HANDLERS: &[Role] = &[Role::Operator, Role::Manager];
-const KEEPERS: &[Role] = &[
-    Role::Operator,
-    Role::Manager,
-    Role::Auditor,
-    Role::Maintainer,
-];
-const MENDERS: &[Role] = &[Role::Manager, Role::Maintainer];
-
-/// Returns the table of all routes.
-pub fn routes() -> Vec<Route> {
-    use v1::{alarms, cameras, deliveries, evidence, snapshot, stream};
-    let read = |path, roles, handler| Route {
-        method: "GET",
-        path,
-        roles,
-        handler,
-    };
-    let change = |path, roles, handler| Route {
-        method: "POST",
-        path,
-        roles,
-        handler,
-    };
-    vec![
-        read("/healthz", ANYONE, get(status::healthz)),
-        read("/readyz", ANYONE, get(status::readyz)),
-        read("/metrics", ANYONE, get(status::metrics)),
-        read("/openapi.json", ANYONE, get(openapi::serve)),
-        read("/api/v1/alarms", READERS, get(alarms::list)),
-        read("/api/v1/alarms/stream", READERS, get(stream::stream)),
-        read("/api/v1/alarms/{id}", READERS, get(alarms::one)),
-        change(
-            "/api/v1/alarms/{id}/acknowledge",
-            HANDLERS,
-            post(alarms::acknowledge),
-        ),
-        change("/api/v1/alarms/{id}/close", HANDLERS, post(alarms::close)),
-        read(
-            "/api/v1/alarms/{id}/evidence/{name}",
-            READERS,
-            get(evidence::file),
-        ),
-        read("/api/v1/cameras", KEEPERS, get(cameras::list)),
-        read("/api/v1/cameras/{id}", KEEPERS, get(cameras::one)),
-        read(
-            "/api/v1/cameras/{id}/snapshot.jpg",
-            READERS,
-            get(snapshot::newest),
-        ),
-        read("/api/v1/deliveries", KEEPERS, get(deliveries::list)),
-        change(
-            "/api/v1/deliveries/{id}/retry",
-            MENDERS,
-            post(deliveries::retry),
-        ),
-    ]
-}
-
 /// The API with what only requests share.
 struct Service {
     api: Api,
@@ -215,6 +187,10 @@ struct Service {
     stream_clients: Arc<Semaphore>,
     /// Pictures being encoded.
     encoders: Semaphore,
+    /// Passwords being hashed; others wait their turn within their request's timeout.
+    hashers: Semaphore,
+    throttle: Throttle,
+    looks: Looks,
     writable: status::Writable,
     document: Bytes,
     stop: CancellationToken,
@@ -229,21 +205,31 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     // One core's worth: a wall of pictures must not take the cameras' time.
     const ENCODERS: usize = 2;
+    // 19 MiB and a core for some 30 ms each.
+    const HASHERS: usize = 2;
     let limits = api.limits;
     let service = Arc::new(Service {
         requests: Semaphore::new(limits.requests),
         stream_clients: Arc::new(Semaphore::new(limits.stream_clients)),
         encoders: Semaphore::new(ENCODERS),
+        hashers: Semaphore::new(HASHERS),
+        throttle: Throttle::default(),
+        looks: Looks::default(),
         writable: status::Writable::default(),
         document: openapi::document_bytes(),
         stop: stop.clone(),
         api,
     });
     let upkeep = tokio::spawn(fold_metrics(service.api.metrics.clone(), stop.clone()));
-    let listener = connection::Bounded::new(listener, limits.connections, limits.idle);
-    let router = router(&service);
+    let listener = connection::Bounded::new(
+        listener,
+        limits.connections,
+        limits.idle,
+        service.api.tls.clone(),
+    );
+    let clients = router(&service).into_make_service_with_connect_info::<Peer>();
     let served =
-        axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+        axum::serve(listener, clients).with_graceful_shutdown(stop.clone().cancelled_owned());
     let overdue = async {
         stop.cancelled().await;
         tokio::time::sleep(limits.stop).await;
@@ -261,18 +247,12 @@ pub async fn serve(
 
 fn router(service: &Arc<Service>) -> Router {
     let mut router = Router::new();
-    for Route {
-        path,
-        roles,
-        handler,
-        ..
-    } in routes()
-    {
-        let guarded = if roles == ANYONE {
-            handler
-        } else {
-            handler.layer(from_fn_with_state(Arc::clone(service), layers::guard))
-        };
+    for route in routes() {
+        let (path, rule) = (route.path, route.rule());
+        let state = (Arc::clone(service), rule);
+        let guarded = route
+            .handler
+            .layer(from_fn_with_state(state, access::guard));
         router = router.route(path, guarded);
     }
     router

@@ -8,18 +8,22 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use bytes::Bytes;
 use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
-use utoipa::{IntoResponses, OpenApi};
+use utoipa::{IntoResponses, Modify, OpenApi};
 
 use super::problem::Problem;
 use super::query::NoQuery;
-use super::{ANYONE, Role, Service, routes, status, v1};
+use super::{Access, Service, Shows, routes, status, v1};
 use crate::store::AlarmSnapshot;
 
 /// Returns the document.
 pub fn document() -> utoipa::openapi::OpenApi {
     let mut document = Described::openapi();
-    for route in routes() {
+    for route in routes()
+        .into_iter()
+        .filter(|route| route.shows == Shows::Data)
+    {
         let Some(item) = document.paths.paths.get_mut(route.path) else {
             continue;
         };
@@ -28,7 +32,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
             _ => item.get.as_mut(),
         };
         if let Some(operation) = operation {
-            add_common(operation, route.roles);
+            add_common(operation, route.access);
         }
     }
     document
@@ -62,8 +66,10 @@ pub(super) async fn serve(State(service): State<Arc<Service>>, _: NoQuery) -> im
         title = "Plumb",
         description = "Alarms of falling objects and of e-bikes in elevators. Times that end in \
             `_at_ms` are Unix milliseconds, those that end in `_at_s` seconds since the stream's \
-            first frame; coordinates are pixels of the full picture."
+            first frame; coordinates are pixels of the full picture. Programs show a token in the \
+            header `Authorization: Bearer`; `x-roles` names the roles of which it must have one."
     ),
+    modifiers(&Token),
     paths(
         status::healthz,
         status::readyz,
@@ -74,26 +80,53 @@ pub(super) async fn serve(State(service): State<Arc<Service>>, _: NoQuery) -> im
         v1::alarms::one,
         v1::alarms::acknowledge,
         v1::alarms::close,
+        v1::alarms::assign,
+        v1::alarms::note,
         v1::evidence::file,
         v1::cameras::list,
         v1::cameras::one,
         v1::snapshot::newest,
         v1::deliveries::list,
         v1::deliveries::retry,
+        v1::session::own,
+        v1::audit::list,
+        v1::audit::checkpoint,
+        v1::accounts::list,
+        v1::accounts::add,
+        v1::accounts::set_roles,
+        v1::accounts::reset_password,
+        v1::accounts::disable,
+        v1::accounts::enable,
+        v1::tokens::list,
+        v1::tokens::add,
+        v1::tokens::revoke,
     ),
     components(schemas(Problem, AlarmSnapshot)),
     tags(
         (name = "alarms", description = "What happened, its evidence, and what people did about it"),
         (name = "cameras", description = "The cameras and their health"),
         (name = "deliveries", description = "Webhooks that wait or were given up"),
+        (name = "audit", description = "What was done by whom, and proof of it"),
+        (name = "people", description = "Accounts, roles and tokens"),
         (name = "service", description = "Probes, metrics, this document")
     )
 )]
 struct Described;
 
+/// Says how a program shows who it is.
+struct Token;
+
+impl Modify for Token {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("token", bearer);
+    }
+}
+
 /// Adds what holds for every route: the roles, and the failures that any request can meet.
-fn add_common(operation: &mut Operation, roles: &'static [Role]) {
-    let roles_json = serde_json::to_value(roles).expect("roles are words");
+fn add_common(operation: &mut Operation, access: Access) {
+    let roles_json = serde_json::to_value(access).expect("roles are words");
     let extensions = operation.extensions.get_or_insert_default();
     extensions.insert("x-roles".to_owned(), roles_json);
     let mut common = vec![
@@ -110,8 +143,13 @@ fn add_common(operation: &mut Operation, roles: &'static [Role]) {
             "Too busy, too slow, or stopping: try again after Retry-After",
         ),
     ];
-    if roles != ANYONE {
-        common.push(("403", "A change asked for by a page of another origin"));
+    if access != Access::Anyone {
+        operation.security = Some(vec![SecurityRequirement::new::<_, _, String>("token", [])]);
+        common.push(("401", "Neither a token nor a session that holds"));
+        common.push((
+            "403",
+            "The roles do not suffice, or a page of another origin or of an old session asks",
+        ));
         common.push(("421", "The Host header names another service"));
     }
     let responses = &mut operation.responses.responses;

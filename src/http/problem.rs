@@ -24,6 +24,9 @@ pub(crate) struct Problem {
     /// Of `not-ready` only: everything that is not ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasons: Option<Vec<String>>,
+    /// Of `taken` only: who has the alarm in hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holder: Option<String>,
 }
 
 impl ApiError {
@@ -39,6 +42,10 @@ impl ApiError {
             request_id: request_id.to_owned(),
             reasons: match self {
                 Self::NotReady { reasons } => Some(reasons.clone()),
+                _ => None,
+            },
+            holder: match self {
+                Self::Taken { by } => Some(by.clone()),
                 _ => None,
             },
         }

@@ -5,6 +5,7 @@ pub mod facade;
 pub mod fault;
 pub mod tracks_file;
 pub mod camera;
+mod checkpoints;
 pub mod recorder;
 pub mod service;
 

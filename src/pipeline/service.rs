@@ -17,28 +17,37 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use super::Detectors;
 use super::camera::{CameraThread, Report};
 use super::recorder::{REPORTS_MAX, Recorder};
+use super::{Detectors, checkpoints};
+use crate::audit::{Key, KeyError};
+use crate::auth::password;
 use crate::clock::Clock;
-use crate::config::{Camera, Config, Input};
+use crate::config::{self, Camera, Config, Input};
 use crate::decode::Frame;
 use crate::decode::latest::Latest;
 use crate::deliver::{Alarms, Client, ClientError, Delivering, Outbox};
 use crate::detect::SessionError;
 use crate::evidence::EvidenceContext;
 use crate::health::{Board, Threads};
-use crate::http::{self, Api, CameraInfo, Limits};
+use crate::http::{
+    self, Api, CameraInfo, CameraScene, Limits, SignIn, SiteInfo, Tls, TlsError, Transport,
+};
+use crate::id::CameraId;
 use crate::metrics::{Metrics, RecorderTaken};
 use crate::source::file::{self, FileCamera};
 use crate::source::rtsp;
-use crate::store::{Recovered, Store, StoreError};
+use crate::store::{Durability, Recovered, Store, StoreError};
 
 /// Why the service cannot start; each names what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    AuditKey(#[from] KeyError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error(transparent)]
     Models(#[from] SessionError),
     #[error(transparent)]
@@ -63,6 +72,7 @@ pub type Observer = Arc<dyn Fn(&Frame) + Send + Sync>;
 /// The running service.
 pub struct Service {
     address: SocketAddr,
+    first_password: Option<String>,
     board: Board,
     store: Store,
     stop_sources: CancellationToken,
@@ -73,6 +83,8 @@ pub struct Service {
     alarms: Alarms,
     outbox: Outbox,
     http: JoinHandle<()>,
+    checkpoints: Option<JoinHandle<()>>,
+    stop_checkpoints: CancellationToken,
 }
 
 impl Service {
@@ -90,6 +102,9 @@ impl Service {
         observer: Observer,
     ) -> Result<Self, ServiceError> {
         let detectors = Detectors::load(config.runtime.as_deref(), config.models_dir.as_deref())?;
+        let tls = config.http.tls.as_ref();
+        let tls = tls.map(|files| Tls::read(&files.certificate, &files.key));
+        let tls = tls.transpose()?;
         let listener = http::bind(config.http.listen).await?;
         let address = listener.local_addr().unwrap_or(config.http.listen);
 
@@ -100,6 +115,7 @@ impl Service {
             clock: Arc::clone(&clock),
         };
         let store = open_store(&config, &delivering).await?;
+        let first_password = add_first_account(&store).await?;
         let outbox = Outbox::start(&store, &delivering);
         let alarms = Alarms::new(store.clone(), delivering);
         let (reports, reported) = mpsc::channel(REPORTS_MAX);
@@ -114,9 +130,19 @@ impl Service {
             evidence_root: config.data_dir.join("evidence"),
         };
         let stop_http = CancellationToken::new();
-        let api = shared.api(&config, store.clone())?;
+        let audit_key = match store.durability() {
+            Durability::Disk => Some(Key::open_or_make(&config.data_dir)?),
+            Durability::Volatile => None,
+        };
+        let stop_checkpoints = CancellationToken::new();
+        let checkpoints = audit_key.clone().map(|key| {
+            let (store, stop) = (store.clone(), stop_checkpoints.clone());
+            tokio::spawn(checkpoints::keep(store, key, config.data_dir.clone(), stop))
+        });
+        let api = shared.api(&config, store.clone(), audit_key, tls)?;
         let mut service = Self {
             address,
+            first_password,
             board: shared.board.clone(),
             stop_sources: CancellationToken::new(),
             sources: Vec::new(),
@@ -127,6 +153,8 @@ impl Service {
             http: tokio::spawn(serve(listener, api, stop_http.clone())),
             stop_http,
             store,
+            checkpoints,
+            stop_checkpoints,
         };
         for camera in config.cameras {
             service.add(Arc::new(camera), &shared)?;
@@ -137,6 +165,12 @@ impl Service {
     /// Returns the API's address, with the port that was free where the config says port 0.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Returns the one-time password of the account `admin` where this start has made it: it is told
+    /// this once, and kept nowhere.
+    pub fn first_password(&self) -> Option<&str> {
+        self.first_password.as_deref()
     }
 
     /// Returns how many frames of all cameras were thrown away because a stage was full.
@@ -171,6 +205,10 @@ impl Service {
         self.outbox.stop(SENDING_GRACE).await;
         self.stop_http.cancel();
         ended("the API", self.http).await;
+        self.stop_checkpoints.cancel();
+        if let Some(checkpoints) = self.checkpoints {
+            ended("the keeper of checkpoints", checkpoints).await;
+        }
         self.store.close().await;
     }
 
@@ -229,7 +267,13 @@ impl Shared {
         })
     }
 
-    fn api(&self, config: &Config, store: Store) -> Result<Api, ServiceError> {
+    fn api(
+        &self,
+        config: &Config,
+        store: Store,
+        audit_key: Option<Key>,
+        tls: Option<Tls>,
+    ) -> Result<Api, ServiceError> {
         let host = config
             .http
             .public_url
@@ -241,10 +285,15 @@ impl Shared {
             threads: self.threads.clone(),
             latest: self.latest.clone(),
             cameras: config.cameras.iter().map(camera_info).collect(),
+            sites: config.sites.iter().map(site_info).collect(),
+            scenes: config.cameras.iter().map(camera_scene).collect(),
             metrics: Metrics::install()?,
             clock: Arc::clone(&self.clock),
             evidence_root: self.evidence_root.clone(),
             hosts: host.into_iter().collect(),
+            sign_in: sign_in(&config.http),
+            audit_key,
+            tls,
             limits: Limits::default(),
         })
     }
@@ -297,6 +346,17 @@ async fn open_store(config: &Config, delivering: &Delivering) -> Result<Store, S
     Ok(store)
 }
 
+/// Makes the account `admin` where there is none at all, and returns its one-time password.
+async fn add_first_account(store: &Store) -> Result<Option<String>, StoreError> {
+    if !store.accounts().await?.is_empty() {
+        return Ok(None);
+    }
+    let password = password::one_time();
+    let hash = password::hash(&password);
+    let was_first = store.add_first_account(&hash).await?;
+    Ok(was_first.then_some(password))
+}
+
 async fn serve(listener: TcpListener, api: Api, stop: CancellationToken) {
     if let Err(error) = http::serve(listener, api, stop).await {
         error!(
@@ -304,6 +364,32 @@ async fn serve(listener: TcpListener, api: Api, stop: CancellationToken) {
             "the API has failed"
         );
     }
+}
+
+fn sign_in(http: &config::Http) -> SignIn {
+    SignIn {
+        transport: match http.is_encrypted() {
+            true => Transport::Tls,
+            false => Transport::Plain,
+        },
+        proxies: http.proxies.clone(),
+        sessions: http.sessions,
+    }
+}
+
+fn site_info(site: &config::Site) -> SiteInfo {
+    SiteInfo {
+        id: site.id.clone(),
+        name: site.name.clone(),
+    }
+}
+
+fn camera_scene(camera: &Camera) -> (CameraId, CameraScene) {
+    let scene = CameraScene {
+        scene: camera.scene.clone(),
+        sha256: camera.scene_sha256.clone(),
+    };
+    (camera.id.clone(), scene)
 }
 
 fn camera_info(camera: &Camera) -> CameraInfo {

@@ -11,6 +11,7 @@ use sqlx::{QueryBuilder, Row, Sqlite};
 use super::delivery::DeliveryRecord;
 use super::error::Fault;
 use super::evidence::{EvidenceFile, EvidenceState};
+use super::handling::NoteRecord;
 use super::row::{json_or_none, parsed, word, word_or_none};
 use super::{PAGE_ROWS_MAX, Store, StoreError};
 use crate::alarm::{AlarmKind, Origin, TrackPoint};
@@ -112,6 +113,8 @@ pub struct AlarmRecord {
     pub evidence_reason: Option<String>,
     pub acknowledged_at_ms: Option<i64>,
     pub acknowledged_by: Option<String>,
+    /// The account in whose hands it is, where somebody gave it to them.
+    pub assigned_to: Option<String>,
     pub closed_at_ms: Option<i64>,
     pub closed_by: Option<String>,
     pub disposition: Option<Disposition>,
@@ -126,6 +129,8 @@ pub struct AlarmDetail {
     /// The folder of its files below the evidence root.
     pub evidence_folder: Option<String>,
     pub files: Vec<EvidenceFile>,
+    /// Oldest first.
+    pub notes: Vec<NoteRecord>,
     /// In the order of the events, each with its attempts.
     pub deliveries: Vec<DeliveryRecord>,
 }
@@ -187,7 +192,7 @@ pub struct Page<T> {
 const COLUMNS: &str = "id, camera, site, place, kind, state, score, started_at_ms, raised_at_ms, \
     ended_at_ms, end_reason, stream_started_us, stream_raised_us, stream_ended_us, origin, \
     scene_sha256, evidence, evidence_reason, acknowledged_at_ms, acknowledged_by, closed_at_ms, \
-    closed_by, disposition, note";
+    closed_by, disposition, note, assigned_to";
 
 impl Store {
     /// Returns at most `limit` (1..=[`PAGE_ROWS_MAX`]) alarms, newest first, beginning after
@@ -248,12 +253,13 @@ impl Store {
         let Some(mut detail) = read(&mut tx, id).await? else {
             return Ok(None);
         };
+        detail.notes = super::handling::notes_of(&mut tx, id).await?;
         detail.deliveries = super::delivery::of_alarm(&mut tx, id).await?;
         Ok(Some(detail))
     }
 }
 
-/// Returns the alarm with track and files, without its deliveries.
+/// Returns the alarm with track and files, without its notes and deliveries.
 pub(super) async fn read(
     connection: &mut SqliteConnection,
     id: AlarmId,
@@ -269,6 +275,7 @@ pub(super) async fn read(
         track: json_or_none(&row, "track")?.unwrap_or_default(),
         evidence_folder: row.try_get("evidence_folder")?,
         files: super::evidence::of_alarm(connection, id).await?,
+        notes: Vec::new(),
         deliveries: Vec::new(),
     }))
 }
@@ -327,6 +334,7 @@ fn record_of(row: &SqliteRow) -> Result<AlarmRecord, sqlx::Error> {
         evidence_reason: row.try_get("evidence_reason")?,
         acknowledged_at_ms: row.try_get("acknowledged_at_ms")?,
         acknowledged_by: row.try_get("acknowledged_by")?,
+        assigned_to: row.try_get("assigned_to")?,
         closed_at_ms: row.try_get("closed_at_ms")?,
         closed_by: row.try_get("closed_by")?,
         disposition: word_or_none(row, "disposition")?,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::alarm::AlarmState;
 use super::delivery::DeliveryId;
-use crate::id::{AlarmId, EndpointId};
+use crate::id::{AccountId, AlarmId, EndpointId, TokenId};
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -61,8 +61,26 @@ pub enum StoreError {
         state: AlarmState,
         wanted: AlarmState,
     },
+    #[error("alarm {alarm} is in the hands of {by} already")]
+    Taken { alarm: AlarmId, by: String },
     #[error("delivery {0} is not dead: only a dead letter can be sent again")]
     NotDead(DeliveryId),
+    #[error("there is no account {0}")]
+    UnknownAccount(AccountId),
+    #[error("there is no token {0}")]
+    UnknownToken(TokenId),
+    #[error("the name {0:?} is taken")]
+    NameTaken(String),
+    #[error("there are {limit} {what} already: remove one first")]
+    TooMany { what: &'static str, limit: i64 },
+    #[error(
+        "{0} is the only account that can look after accounts: give another one the role admin first"
+    )]
+    LastAdmin(AccountId),
+    #[error("nobody changes their own roles or disables themselves: ask another admin")]
+    OwnAccount,
+    #[error("the sign-in was refused")]
+    SignInRefused,
 }
 
 impl StoreError {
@@ -78,7 +96,15 @@ impl StoreError {
                 | Self::UnknownDelivery(_)
                 | Self::UnknownEndpoint(_)
                 | Self::WrongState { .. }
+                | Self::Taken { .. }
                 | Self::NotDead(_)
+                | Self::UnknownAccount(_)
+                | Self::UnknownToken(_)
+                | Self::NameTaken(_)
+                | Self::TooMany { .. }
+                | Self::LastAdmin(_)
+                | Self::OwnAccount
+                | Self::SignInRefused
         )
     }
 

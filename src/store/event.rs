@@ -34,6 +34,12 @@ pub enum EventKind {
     AlarmAcknowledged,
     #[serde(rename = "alarm.closed")]
     AlarmClosed,
+    /// Somebody has it in hand; may come again. Told to pages, not to webhooks.
+    #[serde(rename = "alarm.assigned")]
+    AlarmAssigned,
+    /// Somebody wrote a note; may come again. Told to pages, not to webhooks.
+    #[serde(rename = "alarm.noted")]
+    AlarmNoted,
     /// An endpoint answered 410 and gets nothing more. Concerns no alarm and is not delivered.
     #[serde(rename = "endpoint.disabled")]
     EndpointDisabled,
@@ -48,6 +54,8 @@ impl EventKind {
             Self::AlarmEvidence => "alarm.evidence",
             Self::AlarmAcknowledged => "alarm.acknowledged",
             Self::AlarmClosed => "alarm.closed",
+            Self::AlarmAssigned => "alarm.assigned",
+            Self::AlarmNoted => "alarm.noted",
             Self::EndpointDisabled => "endpoint.disabled",
         }
     }

@@ -78,7 +78,8 @@ impl Store {
         self.named(self.evidence_row(id, report).await)
     }
 
-    /// Commits that `who` has seen the alarm, and returns it. Fails on a closed alarm.
+    /// Commits that `who` has taken the alarm, and returns it. Fails on a closed alarm, and on one
+    /// that somebody else has taken: two cannot both have it.
     pub async fn acknowledge(&self, id: AlarmId, who: &Actor) -> Result<AlarmRecord, StoreError> {
         self.named(self.acknowledge_row(id, who).await)
     }
@@ -199,7 +200,7 @@ impl Store {
         let before = known(&mut tx, id).await?.alarm;
         match before.state {
             AlarmState::Raised => {}
-            AlarmState::Acknowledged => return Ok(before),
+            AlarmState::Acknowledged => return taken(before, who),
             AlarmState::Closed => {
                 return Err(StoreError::WrongState {
                     alarm: id,
@@ -209,6 +210,21 @@ impl Store {
                 .into());
             }
         }
+        let seq = self.acknowledge_in(&mut tx, id, who, now_ms).await?;
+        let after = known(&mut tx, id).await?.alarm;
+        tx.commit().await?;
+        self.event_was_committed(seq);
+        Ok(after)
+    }
+
+    /// Makes the alarm acknowledged, tells of it and writes it down. Returns the event's seq.
+    pub(super) async fn acknowledge_in(
+        &self,
+        tx: &mut Tx,
+        id: AlarmId,
+        who: &Actor,
+        now_ms: i64,
+    ) -> Result<i64, Fault> {
         sqlx::query(
             "UPDATE alarm SET state = 'acknowledged', acknowledged_at_ms = ?, acknowledged_by = ? \
              WHERE id = ?",
@@ -216,17 +232,12 @@ impl Store {
         .bind(now_ms)
         .bind(who.as_str())
         .bind(id.to_string())
-        .execute(&mut *tx)
+        .execute(&mut **tx)
         .await?;
-        let seq = self
-            .tell(&mut tx, id, EventKind::AlarmAcknowledged, now_ms)
-            .await?;
-        self.record(&mut tx, EventKind::AlarmAcknowledged, id, who, now_ms)
-            .await?;
-        let after = known(&mut tx, id).await?.alarm;
-        tx.commit().await?;
-        self.event_was_committed(seq);
-        Ok(after)
+        let kind = EventKind::AlarmAcknowledged;
+        let seq = self.tell(tx, id, kind, now_ms).await?;
+        self.record(tx, kind, id, who, now_ms).await?;
+        Ok(seq)
     }
 
     async fn close_row(
@@ -338,7 +349,7 @@ impl Store {
     }
 
     /// Writes the event that tells how the alarm is now, and the event's deliveries.
-    async fn tell(
+    pub(super) async fn tell(
         &self,
         tx: &mut Tx,
         id: AlarmId,
@@ -349,6 +360,7 @@ impl Store {
         let seq = event::append(tx, kind, &detail, now_ms, self.0.durability).await?;
         let endpoints = match kind {
             EventKind::AlarmRaised => delivery::wanting(tx, &self.0.routes, &detail.alarm).await?,
+            EventKind::AlarmAssigned | EventKind::AlarmNoted => Vec::new(),
             // Whoever was told of the raising is told of the rest.
             _ => delivery::told(tx, &self.0.routes, id).await?,
         };
@@ -421,7 +433,23 @@ async fn set_evidence(
     Ok(())
 }
 
-async fn known(tx: &mut Tx, id: AlarmId) -> Result<AlarmDetail, Fault> {
+/// Returns the alarm to whoever has it already, and refuses it to others.
+fn taken(alarm: AlarmRecord, who: &Actor) -> Result<AlarmRecord, Fault> {
+    let holder = alarm
+        .assigned_to
+        .as_ref()
+        .or(alarm.acknowledged_by.as_ref());
+    match holder {
+        Some(by) if by != who.as_str() => Err(StoreError::Taken {
+            alarm: alarm.id,
+            by: by.clone(),
+        }
+        .into()),
+        _ => Ok(alarm),
+    }
+}
+
+pub(super) async fn known(tx: &mut Tx, id: AlarmId) -> Result<AlarmDetail, Fault> {
     match alarm::read(tx, id).await? {
         Some(detail) => Ok(detail),
         None => Err(StoreError::UnknownAlarm(id).into()),

@@ -5,9 +5,12 @@
 //!   command returns, they are on the disk (WAL, `synchronous=FULL`: one fsync a commit).
 //! - One writer: one process (a lock on the data directory) with one writing connection, so that
 //!   no command ever waits for a lock. Readers have their own connections and never block it.
+//! - An audit row carries a digest over itself and the row before; `inspect` finds what was changed.
 //! - Every command may be repeated: the second time it changes nothing.
-//! - Only this module names SQL. It sends nothing, and knows no secret.
+//! - Only this module names SQL. It sends nothing, and knows no secret: of passwords, sessions and
+//!   tokens it holds hashes and digests.
 
+pub mod account;
 pub mod alarm;
 pub mod attempt;
 pub mod audit;
@@ -16,9 +19,13 @@ pub mod endpoint;
 pub mod error;
 pub mod event;
 pub mod evidence;
+pub mod handling;
+pub mod inspect;
 pub mod lifecycle;
 mod open;
 mod row;
+pub mod session;
+pub mod token;
 pub mod transfer;
 
 use std::path::PathBuf;
@@ -28,17 +35,21 @@ use sqlx::sqlite::SqlitePool;
 use sqlx::{Sqlite, Transaction};
 use tokio::sync::watch;
 
+pub use account::{AccountRecord, Credentials, PasswordKind};
 pub use alarm::{
     AlarmDetail, AlarmFilter, AlarmRecord, AlarmState, Cursor, Disposition, EndReason, Page,
 };
 pub use attempt::{Attempt, AttemptRecord, Head, Outcome};
-pub use audit::{Actor, AuditOutcome, AuditRecord};
+pub use audit::{Actor, AuditFilter, AuditOutcome, AuditRecord};
 pub use delivery::{DeliveryId, DeliveryRecord, DeliveryState, OutboxCount};
 pub use endpoint::{EndpointRecord, Route};
 pub use error::StoreError;
 pub use event::{AlarmSnapshot, EventKind, EventRecord};
 pub use evidence::{EvidenceFile, EvidenceReport, EvidenceState};
+pub use handling::NoteRecord;
 pub use lifecycle::{AlarmEnd, NewAlarm, Recovered};
+pub use session::{SessionLimits, SessionRecord};
+pub use token::{TokenGrant, TokenRecord};
 pub use transfer::{AlarmCopy, Arrival};
 
 use crate::clock::Clock;

@@ -20,7 +20,7 @@ use super::{Durability, Inner, Route, Store, StoreError};
 use crate::clock::Clock;
 
 /// The database's file name in the data directory.
-const DATABASE: &str = "plumb.sqlite";
+pub(super) const DATABASE: &str = "plumb.sqlite";
 /// The file whose lock keeps a second service out.
 const LOCK: &str = "plumb.lock";
 
@@ -143,6 +143,8 @@ impl Store {
         store.0.newest.send_replace(store.named(newest)?);
         let synced = store.sync_endpoints().await;
         store.named(synced)?;
+        let chained = store.begin_chain().await;
+        store.named(chained)?;
         Ok(store)
     }
 }

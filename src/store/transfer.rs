@@ -74,7 +74,8 @@ const FILE: Table = Table {
 const EVENT: Table = Table {
     name: "event",
     columns: &["at_ms", "kind", "alarm", "camera", "site", "body"],
-    of_alarm: "alarm = ?1 ORDER BY seq",
+    // What may come more than once is people's, and stays in the store in which they did it.
+    of_alarm: "alarm = ?1 AND kind NOT IN ('alarm.assigned', 'alarm.noted') ORDER BY seq",
 };
 /// `event_kind` stands for `event_seq`, which differs between stores.
 const DELIVERY: Table = Table {
@@ -107,8 +108,9 @@ const AUDIT: Table = Table {
 };
 const TABLES: [Table; 6] = [ALARM, FILE, EVENT, DELIVERY, ATTEMPT, AUDIT];
 
-/// How each table's rows (JSON array `?1`) are put in, in the order of [`TABLES`].
-const ARRIVE: [&str; 6] = [
+/// How each table's rows (JSON array `?1`) are put in, in the order of [`TABLES`]. The last one's,
+/// the deeds, are written down anew: each store has a chain of its own.
+const ARRIVE: [&str; 5] = [
     // What people did is the receiving store's; what the camera saw is whoever knows the end.
     "INSERT INTO alarm ({columns}) SELECT {values} FROM json_each(?1) WHERE true \
      ON CONFLICT (id) DO UPDATE SET \
@@ -138,9 +140,6 @@ const ARRIVE: [&str; 6] = [
      WHERE EXISTS (SELECT 1 FROM endpoint WHERE endpoint.id = value ->> 'endpoint')",
     "INSERT INTO attempt ({columns}) SELECT {values} FROM json_each(?1) WHERE EXISTS \
      (SELECT 1 FROM delivery WHERE delivery.id = value ->> 'delivery') ORDER BY key",
-    "INSERT INTO audit ({columns}) SELECT {values} FROM json_each(?1) WHERE NOT EXISTS \
-     (SELECT 1 FROM audit a WHERE a.object = value ->> 'object' \
-     AND a.action = value ->> 'action' AND a.at_ms = value ->> 'at_ms') ORDER BY key",
 ];
 
 impl Store {
@@ -225,12 +224,15 @@ impl Store {
     async fn arrive(&self, copy: &AlarmCopy, arrival: Arrival) -> Result<(), Fault> {
         let mut tx = self.begin().await?;
         let tables = match arrival {
-            Arrival::Moved => TABLES.len(),
+            Arrival::Moved => ARRIVE.len(),
             // Alarm, files, events and deliveries.
             Arrival::Borrowed => 4,
         };
         for ((table, sql), rows) in TABLES.iter().zip(ARRIVE).zip(&copy.tables).take(tables) {
             put(&mut tx, table, sql, rows, arrival).await?;
+        }
+        if let (Arrival::Moved, Some(deeds)) = (arrival, copy.tables.last()) {
+            super::audit::append_moved(&mut tx, deeds).await?;
         }
         let newest: i64 = sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM event")
             .fetch_one(&mut *tx)

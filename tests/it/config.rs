@@ -75,15 +75,58 @@ fn tells_all_problems_at_once() {
 }
 
 #[test]
-fn refuses_an_open_port_without_sign_in() {
+fn refuses_an_open_port_over_which_passwords_would_travel_unencrypted() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let open = default_with_files(folder.path()).replace("127.0.0.1:8480", "0.0.0.0:8480");
-    assert!(problems(&open, folder.path()).contains("allow_unauthenticated"));
-    let allowed = open.replace(
-        "allow_unauthenticated = false",
-        "allow_unauthenticated = true",
-    );
+    let told = problems(&open, folder.path());
+    assert!(told.contains("allow_plain_http"), "{told}");
+    let allowed = open.replace("allow_plain_http = false", "allow_plain_http = true");
     Config::parse(&allowed, folder.path()).expect("it was allowed");
+    let own = open
+        .replace("# tls_certificate", "tls_certificate")
+        .replace("# tls_key", "tls_key");
+    let config = Config::parse(&own, folder.path()).expect("it encrypts by itself");
+    assert!(config.http.is_encrypted());
+    let half = open.replace("# tls_certificate", "tls_certificate");
+    assert!(problems(&half, folder.path()).contains("go together"));
+    let behind_tls = open.replace("# public_url =", "public_url =");
+    Config::parse(&behind_tls, folder.path()).expect("a proxy encrypts");
+}
+
+#[test]
+fn a_configuration_of_before_the_sign_in_still_starts_and_is_told_what_changed() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let now = default_with_files(folder.path()).replace("127.0.0.1:8480", "0.0.0.0:8480");
+    let old = now.replace("allow_plain_http = false", "allow_unauthenticated = true");
+    let line = old
+        .lines()
+        .position(|line| line.starts_with("allow_unauthenticated"))
+        .expect("the key")
+        + 1;
+    let config = Config::parse(&old, folder.path()).expect("it worked yesterday");
+    assert_eq!(config.advice.len(), 1);
+    assert_eq!(config.advice[0].line, Some(line));
+    assert!(
+        config.advice[0].message.contains("plumb token add"),
+        "{}",
+        config.advice[0].message
+    );
+}
+
+#[test]
+fn sessions_and_proxies_are_checked() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let text = default_with_files(folder.path())
+        .replace("session_hours = 12", "session_hours = 100")
+        .replace("proxies = []", "proxies = [\"my-proxy\"]");
+    let told = problems(&text, folder.path());
+    assert!(told.contains("http.proxies holds"), "{told}");
+    let text = text.replace("my-proxy", "192.0.2.7");
+    let told = problems(&text, folder.path());
+    assert!(
+        told.contains("http.session_hours is a number from 1 to 24"),
+        "{told}"
+    );
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! One binary for all integration tests: real parts, one module an area.
 
 mod api;
+mod audit;
+mod browser;
 mod cameras;
 mod config;
 mod decode;
@@ -17,3 +19,4 @@ mod scripted;
 mod service;
 mod store;
 mod tidy;
+mod upgrade;

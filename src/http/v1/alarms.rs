@@ -10,14 +10,15 @@ use utoipa::IntoParams;
 
 use crate::alarm::{AlarmKind, TrackPoint, TrackPointRecord};
 use crate::http::Service;
+use crate::http::access::Principal;
 use crate::http::body::JsonBody;
 use crate::http::error::ApiError;
 use crate::http::openapi::{BadBody, Conflict, NotFound};
 use crate::http::query::{Given, NoQuery, Parameters, Query, shortened};
-use crate::id::{AlarmId, CameraId, SiteId};
+use crate::id::{AccountId, AlarmId, CameraId, SiteId};
 use crate::store::{
-    Actor, AlarmDetail, AlarmFilter, AlarmRecord, AlarmState, Cursor, DeliveryRecord, Disposition,
-    EvidenceFile,
+    AlarmDetail, AlarmFilter, AlarmRecord, AlarmState, Cursor, DeliveryRecord, Disposition,
+    EvidenceFile, NoteRecord,
 };
 
 const LIMIT_DEFAULT: u32 = 50;
@@ -116,6 +117,8 @@ pub(crate) struct AlarmWhole {
     #[schema(value_type = Vec<TrackPointRecord>)]
     pub track: Vec<TrackPoint>,
     pub files: Vec<EvidenceLink>,
+    /// What people wrote about it, oldest first.
+    pub notes: Vec<NoteRecord>,
     /// In the order of the events, each with its attempts.
     pub deliveries: Vec<DeliveryRecord>,
 }
@@ -136,6 +139,23 @@ pub(crate) struct Closing {
     pub disposition: Disposition,
     #[schema(max_length = 2000)]
     pub note: Option<String>,
+}
+
+/// In whose hands an alarm is to be.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Assignment {
+    /// An account that may handle alarms.
+    #[schema(value_type = String)]
+    pub to: AccountId,
+}
+
+/// What somebody has to say about an alarm.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewNote {
+    #[schema(max_length = 2000)]
+    pub text: String,
 }
 
 /// Alarms that fit a filter, newest first. Pages are stable: alarms that are raised meanwhile move
@@ -187,11 +207,13 @@ pub(crate) async fn one(
         files: detail.files.into_iter().map(link).collect(),
         alarm: detail.alarm,
         track: detail.track,
+        notes: detail.notes,
         deliveries: detail.deliveries,
     }))
 }
 
-/// Notes that somebody has seen the alarm. A second time changes nothing.
+/// Takes the alarm. A second time changes nothing; what somebody else has taken is refused with
+/// `taken` and their name as `holder`.
 #[utoipa::path(
     post,
     operation_id = "acknowledge_alarm",
@@ -202,17 +224,12 @@ pub(crate) async fn one(
 )]
 pub(crate) async fn acknowledge(
     State(service): State<Arc<Service>>,
+    who: Principal,
     Path(id): Path<String>,
     _: NoQuery,
 ) -> Result<Json<AlarmRecord>, ApiError> {
     let id = parse_id(&id)?;
-    Ok(Json(
-        service
-            .api
-            .store
-            .acknowledge(id, &nobody_signed_in())
-            .await?,
-    ))
+    Ok(Json(service.api.store.acknowledge(id, &who.actor).await?))
 }
 
 /// Closes the alarm with what somebody found it to be. That acknowledges it, too.
@@ -230,41 +247,91 @@ pub(crate) async fn acknowledge(
 )]
 pub(crate) async fn close(
     State(service): State<Arc<Service>>,
+    who: Principal,
     Path(id): Path<String>,
     _: NoQuery,
     JsonBody(closing): JsonBody<Closing>,
 ) -> Result<Json<AlarmRecord>, ApiError> {
     let id = parse_id(&id)?;
-    let note = closing
-        .note
-        .as_deref()
-        .map(str::trim)
-        .filter(|note| !note.is_empty());
-    if note.is_some_and(|note| note.chars().count() > NOTE_CHARS_MAX) {
-        let reason = format!("note is longer than {NOTE_CHARS_MAX} characters");
+    let note = text("note", closing.note.as_deref().unwrap_or(""))?;
+    let store = &service.api.store;
+    let closed = store.close_alarm(id, &who.actor, closing.disposition, note);
+    Ok(Json(closed.await?))
+}
+
+/// Puts the alarm into somebody's hands. That acknowledges it, too.
+#[utoipa::path(
+    post,
+    operation_id = "assign_alarm",
+    path = "/api/v1/alarms/{id}/assign",
+    tag = "alarms",
+    params(("id" = String, Path, description = "The alarm's id, a UUID")),
+    request_body = Assignment,
+    responses(
+        (status = 200, description = "The alarm", body = AlarmRecord),
+        BadBody, NotFound, Conflict
+    )
+)]
+pub(crate) async fn assign(
+    State(service): State<Arc<Service>>,
+    who: Principal,
+    Path(id): Path<String>,
+    _: NoQuery,
+    JsonBody(assignment): JsonBody<Assignment>,
+) -> Result<Json<AlarmRecord>, ApiError> {
+    let id = parse_id(&id)?;
+    let store = &service.api.store;
+    let assigned = store.assign(id, &assignment.to, &who.actor);
+    Ok(Json(assigned.await?))
+}
+
+/// Adds a note to the alarm. It stays: notes are neither changed nor removed.
+#[utoipa::path(
+    post,
+    operation_id = "note_alarm",
+    path = "/api/v1/alarms/{id}/notes",
+    tag = "alarms",
+    params(("id" = String, Path, description = "The alarm's id, a UUID")),
+    request_body = NewNote,
+    responses(
+        (status = 200, description = "The alarm", body = AlarmRecord),
+        BadBody, NotFound, Conflict
+    )
+)]
+pub(crate) async fn note(
+    State(service): State<Arc<Service>>,
+    who: Principal,
+    Path(id): Path<String>,
+    _: NoQuery,
+    JsonBody(new): JsonBody<NewNote>,
+) -> Result<Json<AlarmRecord>, ApiError> {
+    let id = parse_id(&id)?;
+    let Some(text) = text("text", &new.text)? else {
+        let reason = "text is empty".to_owned();
+        return Err(ApiError::BadBody { reason });
+    };
+    let noted = service.api.store.add_note(id, text, &who.actor);
+    Ok(Json(noted.await?))
+}
+
+/// Returns a note without the blanks around it; none when nothing is left. Fails when it is long.
+fn text<'a>(name: &str, given: &'a str) -> Result<Option<&'a str>, ApiError> {
+    let given = given.trim();
+    if given.chars().count() > NOTE_CHARS_MAX {
+        let reason = format!("{name} is longer than {NOTE_CHARS_MAX} characters");
         return Err(ApiError::BadBody { reason });
     }
-    let (store, who) = (&service.api.store, nobody_signed_in());
-    Ok(Json(
-        store
-            .close_alarm(id, &who, closing.disposition, note)
-            .await?,
-    ))
+    Ok((!given.is_empty()).then_some(given))
 }
 
 /// Returns the alarm of that id.
-pub(super) async fn find(service: &Service, id: &str) -> Result<AlarmDetail, ApiError> {
+pub(in crate::http) async fn find(service: &Service, id: &str) -> Result<AlarmDetail, ApiError> {
     let id = parse_id(id)?;
     let found = service.api.store.alarm(id).await?;
     found.ok_or_else(|| ApiError::NotFound {
         what: "alarm",
         id: id.to_string(),
     })
-}
-
-/// Returns who acts as long as there is no sign-in: whoever reaches the loopback address.
-pub(super) fn nobody_signed_in() -> Actor {
-    Actor::account("unauthenticated")
 }
 
 fn parse_id(text: &str) -> Result<AlarmId, ApiError> {

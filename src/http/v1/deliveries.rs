@@ -7,8 +7,8 @@ use axum::extract::{Path, State};
 use serde::Serialize;
 use utoipa::IntoParams;
 
-use super::alarms::nobody_signed_in;
 use crate::http::Service;
+use crate::http::access::Principal;
 use crate::http::error::ApiError;
 use crate::http::openapi::{Conflict, NotFound};
 use crate::http::query::{Given, NoQuery, Parameters, Query, shortened};
@@ -108,6 +108,7 @@ pub(crate) async fn list(
 )]
 pub(crate) async fn retry(
     State(service): State<Arc<Service>>,
+    who: Principal,
     Path(id): Path<String>,
     _: NoQuery,
 ) -> Result<Json<DeliveryQueued>, ApiError> {
@@ -116,7 +117,7 @@ pub(crate) async fn retry(
         text: shortened(&id),
         allowed: "msg_ and 32 hexadecimal digits",
     })?;
-    service.api.store.requeue(&id, &nobody_signed_in()).await?;
+    service.api.store.requeue(&id, &who.actor).await?;
     Ok(Json(DeliveryQueued {
         id,
         state: DeliveryState::Pending,

@@ -1,8 +1,12 @@
-//! Version 1 of the API: one file a noun.
+//! Version 1 of the API, a file a noun.
 
+pub(super) mod accounts;
 pub(super) mod alarms;
+pub(super) mod audit;
 pub(super) mod cameras;
 pub(super) mod deliveries;
 pub(super) mod evidence;
+pub(super) mod session;
 pub(super) mod snapshot;
 pub(super) mod stream;
+pub(super) mod tokens;

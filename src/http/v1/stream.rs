@@ -19,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use utoipa::IntoParams;
 
 use crate::http::Service;
+use crate::http::access::{self, Principal};
 use crate::http::error::ApiError;
 use crate::http::query::{Given, Parameters, Query};
 use crate::store::{AlarmSnapshot, EventRecord};
@@ -28,6 +29,9 @@ const PAGE_EVENTS: u32 = 32;
 
 /// A client that has lost its stream comes back after this time.
 const RECONNECT: Duration = Duration::from_secs(2);
+
+/// A client whose session or token has ended hears nothing more after this time at the latest.
+const RECHECK: Duration = Duration::from_secs(10);
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -60,8 +64,8 @@ impl Parameters for Wanted {
 }
 
 /// Alarms as they happen, as server-sent events. `id` is the event's place in the log, `event` is
-/// `alarm.raised`, `alarm.ended`, `alarm.evidence`, `alarm.acknowledged` or `alarm.closed`, and
-/// `data` is the alarm at that moment (`AlarmSnapshot`). `reset` says that the log begins anew
+/// `alarm.raised`, `alarm.ended`, `alarm.evidence`, `alarm.acknowledged`, `alarm.assigned`,
+/// `alarm.noted` or `alarm.closed`, and `data` is the alarm at that moment (`AlarmSnapshot`). `reset` says that the log begins anew
 /// and that the client should load its lists again.
 #[utoipa::path(
     get,
@@ -80,6 +84,7 @@ impl Parameters for Wanted {
 )]
 pub(crate) async fn stream(
     State(service): State<Arc<Service>>,
+    who: Principal,
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
@@ -92,7 +97,7 @@ pub(crate) async fn stream(
     })?;
     let since = last_event_id(&headers)?.or(wanted.since);
     let keep_alive = KeepAlive::new().interval(service.api.limits.keep_alive);
-    let feed = Feed::new(service, permit, since);
+    let feed = Feed::new(service, who, permit, since);
     Ok(Sse::new(futures::stream::unfold(feed, Feed::next)).keep_alive(keep_alive))
 }
 
@@ -115,6 +120,9 @@ fn parse_seq(text: &str) -> Option<i64> {
 /// One client's place in the log.
 struct Feed {
     service: Arc<Service>,
+    who: Principal,
+    /// When it was last seen that the client's session or token holds.
+    checked_at: Duration,
     /// The newest event's seq: changes after each commit.
     newest: watch::Receiver<i64>,
     /// The last event that was handed over or skipped.
@@ -126,7 +134,12 @@ struct Feed {
 }
 
 impl Feed {
-    fn new(service: Arc<Service>, permit: OwnedSemaphorePermit, since: Option<i64>) -> Self {
+    fn new(
+        service: Arc<Service>,
+        who: Principal,
+        permit: OwnedSemaphorePermit,
+        since: Option<i64>,
+    ) -> Self {
         let newest = service.api.store.newest_seq();
         let newest_seq = *newest.borrow();
         let retry = Event::default().retry(RECONNECT).comment("alarms follow");
@@ -138,7 +151,9 @@ impl Feed {
         }
         let seq = since.map_or(newest_seq, |since| since.min(newest_seq));
         Self {
+            checked_at: service.api.clock.monotonic(),
             service,
+            who,
             newest,
             seq,
             page: VecDeque::new(),
@@ -153,7 +168,7 @@ impl Feed {
             return Some((Ok(event), self));
         }
         loop {
-            if self.service.stop.is_cancelled() {
+            if self.service.stop.is_cancelled() || !self.may_go_on().await {
                 return None;
             }
             while let Some(record) = self.page.pop_front() {
@@ -183,10 +198,25 @@ impl Feed {
         }
     }
 
-    /// Waits for a commit; none when the service stops.
+    /// Returns whether the client's session or token still holds; asks the store now and then.
+    async fn may_go_on(&mut self) -> bool {
+        let now = self.service.api.clock.monotonic();
+        if now.saturating_sub(self.checked_at) < RECHECK {
+            return true;
+        }
+        self.checked_at = now;
+        access::still_holds(&self.service, &self.who).await
+    }
+
+    /// Waits for a commit, or until the client's session is to be looked at again; none when the
+    /// service stops.
     async fn wait(&mut self) -> Option<()> {
         let stop = self.service.stop.clone();
-        stop.run_until_cancelled(self.newest.changed()).await?.ok()
+        let changed = tokio::time::timeout(RECHECK, self.newest.changed());
+        match stop.run_until_cancelled(changed).await? {
+            Ok(changed) => changed.ok(),
+            Err(_) => Some(()),
+        }
     }
 }
 

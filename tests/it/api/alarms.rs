@@ -100,7 +100,7 @@ async fn an_alarm_is_acknowledged_and_then_closed_once() {
             .expect("an answer");
         let alarm: Value = response.json().await.expect("JSON");
         assert_eq!(alarm["state"], "acknowledged");
-        assert_eq!(alarm["acknowledged_by"], "unauthenticated");
+        assert_eq!(alarm["acknowledged_by"], "token:tests");
     }
     let closing = json!({ "disposition": "false_alarm", "note": " a bird \n" });
     let response = service

@@ -305,7 +305,8 @@ async fn a_body_that_never_comes_runs_into_the_timeout() {
         .expect("a connection");
     let head = format!(
         "POST /api/v1/alarms/{id}/close HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
-         Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{"
+         Authorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{{",
+        service.token
     );
     slow.write_all(head.as_bytes()).await.expect("it is sent");
     let mut answer = String::new();

@@ -1,9 +1,13 @@
 //! The HTTP service as a client meets it: a real server on a free port over a real store.
 
 mod alarms;
+mod audit;
+mod authz;
 mod errors;
 mod evidence;
 mod openapi;
+mod pages;
+mod people;
 mod pictures;
 mod status;
 mod stream;
@@ -14,15 +18,18 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use plumb::alarm::{Alarm, AlarmKind, Origin, TrackPoint};
+use plumb::audit::Key;
+use plumb::auth::secret::ClientSecret;
+use plumb::auth::{Role, Roles};
 use plumb::clock::{Clock, StreamTime, SystemClock};
 use plumb::decode::Latest;
 use plumb::geometry::BoxPx;
 use plumb::health::{Board, Threads};
-use plumb::http::{self, Api, CameraInfo, Limits};
-use plumb::id::{AlarmId, CameraId, EndpointId, SiteId};
+use plumb::http::{self, Api, CameraInfo, Limits, SignIn, SiteInfo};
+use plumb::id::{AlarmId, CameraId, EndpointId, SiteId, TokenId};
 use plumb::metrics::Metrics;
 use plumb::scene;
-use plumb::store::{NewAlarm, Route, Store};
+use plumb::store::{Actor, NewAlarm, Route, Store};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -38,7 +45,11 @@ const MORNING_MS: i64 = 1_769_853_600_000;
 /// A running service and what stands behind it.
 struct Service {
     url: String,
+    /// Shows the token of a program with the role manager.
     client: Client,
+    /// Shows nothing, and follows no redirection.
+    stranger: Client,
+    token: String,
     store: Store,
     board: Board,
     threads: Threads,
@@ -54,8 +65,11 @@ impl Service {
     }
 
     async fn start_within(limits: Limits) -> Self {
+        Self::start_on(limits, Arc::new(SystemClock::new())).await
+    }
+
+    async fn start_on(limits: Limits, clock: Arc<dyn Clock>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let store = Store::open(folder.path(), vec![pager()], Arc::clone(&clock));
         let store = store.await.expect("an empty store");
         let api = Api {
@@ -64,10 +78,18 @@ impl Service {
             threads: Threads::default(),
             latest: Latest::default(),
             cameras: cameras(),
+            sites: vec![SiteInfo {
+                id: SiteId::parse("garden").expect("an id"),
+                name: "Garden".to_owned(),
+            }],
+            scenes: Default::default(),
             metrics: Metrics::install().expect("no other recorder"),
             clock,
             evidence_root: folder.path().join("evidence"),
             hosts: vec!["plumb.example".to_owned()],
+            sign_in: SignIn::default(),
+            tls: None,
+            audit_key: Some(Key::open_or_make(folder.path()).expect("a key")),
             limits,
         };
         let (board, threads, latest) = (api.board.clone(), api.threads.clone(), api.latest.clone());
@@ -76,10 +98,12 @@ impl Service {
         let url = format!("http://{}", listener.local_addr().expect("it is bound"));
         let stop = CancellationToken::new();
         let served = tokio::spawn(http::serve(listener, api, stop.clone()));
-        let client = client();
+        let token = add_token(&store, "tests", Role::Manager).await;
         Self {
             url,
-            client,
+            client: client(Some(&token)),
+            stranger: client(None),
+            token,
             store,
             board,
             threads,
@@ -145,10 +169,27 @@ async fn refusal(request: RequestBuilder, status: u16, slug: &str) -> Value {
     problem
 }
 
-fn client() -> Client {
+/// Gives a program a token.
+async fn add_token(store: &Store, name: &str, role: Role) -> String {
+    let secret = ClientSecret::new_token();
+    let (name, roles) = (TokenId::parse(name).expect("an id"), Roles::only(role));
+    let (digest, who) = (secret.digest(), Actor::service());
+    let added = store.add_token(&name, &roles, &digest, None, &who);
+    added.await.expect("it is committed");
+    secret.reveal().to_owned()
+}
+
+fn client(token: Option<&str>) -> Client {
     // Another test may have installed it before: all install the same.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::builder().no_proxy().build().expect("a client")
+    let mut headers = reqwest::header::HeaderMap::new();
+    if let Some(token) = token {
+        let value = format!("Bearer {token}").parse().expect("a header");
+        headers.insert("authorization", value);
+    }
+    let builder = Client::builder().no_proxy().default_headers(headers);
+    let builder = builder.redirect(reqwest::redirect::Policy::none());
+    builder.build().expect("a client")
 }
 
 fn pager() -> Route {

@@ -249,8 +249,14 @@ async fn a_client_that_reads_nothing_is_cut_and_frees_its_place() {
         .parse()
         .expect("an address");
     let mut lazy = socket.connect(address).await.expect("a connection");
-    let request = b"GET /api/v1/alarms/stream?since=0 HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    lazy.write_all(request).await.expect("it is sent");
+    let request = format!(
+        "GET /api/v1/alarms/stream?since=0 HTTP/1.1\r\nHost: localhost\r\n\
+         Authorization: Bearer {}\r\n\r\n",
+        service.token
+    );
+    lazy.write_all(request.as_bytes())
+        .await
+        .expect("it is sent");
     let mut head = [0; 15];
     lazy.read_exact(&mut head).await.expect("the head comes");
     assert_eq!(&head, b"HTTP/1.1 200 OK");

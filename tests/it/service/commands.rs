@@ -167,3 +167,48 @@ fn bench_prints_every_figure() {
     assert_eq!(figures["streams"], 1);
     assert!(figures["frames_dropped"].is_u64());
 }
+
+#[test]
+fn the_first_start_tells_a_password_once_and_the_command_line_looks_after_accounts() {
+    let home = Home::new(&[file_camera("mirror", "facade_mirror")], &[]);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_plumb"));
+    command.args(["run", "--config", &home.config()]);
+    let running = super::Running::start(&mut command, super::From::Stdout);
+    let told = running.wait_for("password", |line| {
+        line.strip_prefix("    ")
+            .map(|password| password.trim().to_owned())
+    });
+    assert_eq!(told.len(), 23, "{told}");
+    let config = home.config();
+    let user = |arguments: &[&str]| {
+        let mut all = vec!["user"];
+        all.extend(arguments);
+        all.extend(["--config", &config]);
+        let ended = plumb(&all);
+        (
+            ended.status.code(),
+            text(&ended.stdout) + &text(&ended.stderr),
+        )
+    };
+    let (code, said) = user(&["list"]);
+    assert_eq!(code, Some(1), "the service runs: {said}");
+    assert!(said.contains("another plumb runs"), "{said}");
+    drop(running);
+
+    assert!(user(&["list"]).1.contains("admin"));
+    let (code, said) = user(&["add", "li.na", "--role", "operator", "--role", "auditor"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("cannot be operator and auditor"), "{said}");
+    assert_eq!(user(&["add", "li.na", "--role", "operator"]).0, Some(0));
+    assert_eq!(user(&["disable", "admin"]).0, Some(1), "the only admin");
+    assert_eq!(user(&["role", "li.na", "manager", "admin"]).0, Some(0));
+    assert_eq!(user(&["disable", "admin"]).0, Some(0));
+    let (_, said) = user(&["passwd", "li.na"]);
+    assert!(said.starts_with("one-time password of li.na: "), "{said}");
+    let (_, list) = user(&["list"]);
+    assert!(
+        list.contains("disabled") && list.contains("manager, admin"),
+        "{list}"
+    );
+    assert!(!list.contains("argon2"), "{list}");
+}

@@ -2,6 +2,7 @@
 
 mod commands;
 mod crash;
+mod tls;
 mod trouble;
 
 use std::collections::BTreeSet;
@@ -23,13 +24,13 @@ const DEADLINE: Duration = Duration::from_secs(90);
 const SECRET: &str = "whsec_cGx1bWIgdGVzdHMgcGx1bWIgdGVzdHMgcGx1bWI=";
 
 /// Returns a committed clip's path, without its ending.
-fn fixture(name: &str) -> PathBuf {
+pub(crate) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("fixtures/video")
         .join(name)
 }
 
-fn plumb(arguments: &[&str]) -> Output {
+pub(crate) fn plumb(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_plumb"))
         .args(arguments)
         .output()
@@ -134,13 +135,13 @@ impl Receiver {
 }
 
 /// A folder with a configuration.
-struct Home {
+pub(crate) struct Home {
     folder: tempfile::TempDir,
 }
 
 impl Home {
     /// Writes a configuration with the given cameras and one endpoint per receiver's port.
-    fn new(cameras: &[String], receivers: &[u16]) -> Self {
+    pub(crate) fn new(cameras: &[String], receivers: &[u16]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         fs::write(folder.path().join("secret"), SECRET).expect("writable");
         let mut text = String::from(
@@ -160,12 +161,29 @@ impl Home {
         self.folder.path().join(name)
     }
 
-    fn config(&self) -> String {
+    pub(crate) fn config(&self) -> String {
         self.path("plumb.toml").display().to_string()
     }
 
+    /// Returns a token of an operator, made as people do before the first start. Where the data
+    /// directory takes nothing there is none, and only the probes can be asked.
+    fn token(&self) -> String {
+        let known = self.path("token");
+        if let Ok(token) = fs::read_to_string(&known) {
+            return token;
+        }
+        let config = self.config();
+        let made = plumb(&[
+            "token", "add", "tests", "--role", "operator", "--config", &config,
+        ]);
+        let token = String::from_utf8_lossy(&made.stdout).trim().to_owned();
+        fs::write(known, &token).expect("writable");
+        token
+    }
+
     /// Starts the service and waits until it runs.
-    fn run(&self) -> Service {
+    pub(crate) fn run(&self) -> Service {
+        let token = self.token();
         let mut command = Command::new(env!("CARGO_BIN_EXE_plumb"));
         command
             .args(["run", "--config", &self.config()])
@@ -175,14 +193,19 @@ impl Home {
             let (_, rest) = line.split_once("http.address=")?;
             Some(rest.split_whitespace().next()?.to_owned())
         });
-        Service { running, address }
+        Service {
+            running,
+            address,
+            token,
+        }
     }
 }
 
 /// `plumb run`.
-struct Service {
+pub(crate) struct Service {
     running: Running,
-    address: String,
+    pub(crate) address: String,
+    token: String,
 }
 
 impl Service {
@@ -193,8 +216,9 @@ impl Service {
             .set_read_timeout(Some(DEADLINE))
             .expect("a timeout can be set");
         let request = format!(
-            "GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n",
-            self.address
+            "GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\
+             authorization: Bearer {}\r\n\r\n",
+            self.address, self.token
         );
         std::io::Write::write_all(&mut stream, request.as_bytes()).expect("it reads");
         let mut answer = String::new();
@@ -228,13 +252,13 @@ impl Service {
     }
 
     /// Asks it to stop and returns its exit code.
-    fn stop(mut self) -> Option<i32> {
+    pub(crate) fn stop(mut self) -> Option<i32> {
         self.running.signal(rustix::process::Signal::TERM);
         self.running.child.wait().expect("it ends").code()
     }
 }
 
-fn rtsp_camera(id: &str, kind: &str, url: &str, scene: &Path) -> String {
+pub(crate) fn rtsp_camera(id: &str, kind: &str, url: &str, scene: &Path) -> String {
     format!(
         "[[camera]]\nid = \"{id}\"\nsite = \"test\"\nkind = \"{kind}\"\nurl = \"{url}\"\nscene = {:?}\n\
          connect_timeout_s = 5.0\nstall_timeout_s = 2.0\n",

@@ -1,0 +1,91 @@
+//! Looks at what a camera saw, written down before a byte of it leaves. Which routes show such
+//! things stands in the table of routes.
+//!
+//! A clip that is wound, or a picture that is loaded every second, is one look: who looks at the
+//! same thing again within [`WINDOW`] is not written down again. What cannot be written down is not
+//! shown: the writing cannot be switched off.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::access::Principal;
+use super::{Service, error::ApiError};
+use crate::store::AuditOutcome;
+
+/// Looks of one person at one thing within this time are one [P].
+const WINDOW: Duration = Duration::from_secs(10 * 60);
+/// Looks that are remembered at a time; when it is full all are forgotten, and written down again.
+const REMEMBERED_MAX: usize = 10_000;
+
+/// Who looked at what, and when (monotonic).
+#[derive(Debug, Default)]
+pub(super) struct Looks(Mutex<HashMap<(String, &'static str, String), Duration>>);
+
+impl Looks {
+    /// Returns whether this look is a new one, and remembers it.
+    fn is_new(&self, who: &str, action: &'static str, object: &str, now: Duration) -> bool {
+        let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if looks.len() >= REMEMBERED_MAX {
+            looks.retain(|_, at| now.saturating_sub(*at) < WINDOW);
+            if looks.len() >= REMEMBERED_MAX {
+                looks.clear();
+            }
+        }
+        let key = (who.to_owned(), action, object.to_owned());
+        let last = looks.insert(key, now);
+        last.is_none_or(|at| now.saturating_sub(at) >= WINDOW)
+    }
+
+    fn forget(&self, who: &str, action: &'static str, object: &str) {
+        let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        looks.remove(&(who.to_owned(), action, object.to_owned()));
+    }
+}
+
+/// Writes down that `who` looks at `object` or was refused. Fails when that cannot be done.
+pub(super) async fn note(
+    service: &Service,
+    who: &Principal,
+    action: &'static str,
+    object: &str,
+    outcome: AuditOutcome,
+) -> Result<(), ApiError> {
+    let (name, now) = (who.actor.as_str(), service.api.clock.monotonic());
+    if !service.looks.is_new(name, action, object, now) {
+        return Ok(());
+    }
+    let detail = Some(format!("from {}", who.client));
+    let store = &service.api.store;
+    let noted = store.note(&who.actor, action, object, outcome, detail);
+    if let Err(error) = noted.await {
+        service.looks.forget(name, action, object);
+        return Err(error.into());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_look_counts_once_in_a_while() {
+        let looks = Looks::default();
+        let at = Duration::from_secs;
+        assert!(looks.is_new("li", "evidence.seen", "a/clip.mp4", at(0)));
+        assert!(!looks.is_new("li", "evidence.seen", "a/clip.mp4", at(599)));
+        assert!(looks.is_new("li", "evidence.seen", "b/clip.mp4", at(1)));
+        assert!(looks.is_new("wang", "evidence.seen", "a/clip.mp4", at(1)));
+        assert!(looks.is_new("li", "evidence.seen", "a/clip.mp4", at(1300)));
+    }
+
+    #[test]
+    fn memory_stays_bounded() {
+        let looks = Looks::default();
+        for number in 0..REMEMBERED_MAX + 5 {
+            looks.is_new("li", "evidence.seen", &number.to_string(), Duration::ZERO);
+        }
+        assert!(looks.0.lock().expect("not poisoned").len() <= REMEMBERED_MAX);
+    }
+}

@@ -1,0 +1,215 @@
+//! The table of routes: every path of the service, who may use it, what it shows.
+
+use std::sync::Arc;
+
+use axum::routing::{MethodRouter, get, post};
+use serde::{Serialize, Serializer};
+
+use super::Service;
+use super::{openapi, status, ui, v1};
+use crate::auth::Role;
+
+/// Who may use a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Whoever reaches the port: nothing here shows what a camera saw.
+    Anyone,
+    /// Whoever has signed in, also with a one-time password that is still to be changed.
+    SignedIn,
+    /// Whoever has one of these roles.
+    Roles(&'static [Role]),
+}
+
+impl Serialize for Access {
+    /// As the list of words that OpenAPI's `x-roles` shows.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Anyone => ["anyone"].serialize(serializer),
+            Self::SignedIn => ["signed_in"].serialize(serializer),
+            Self::Roles(roles) => roles.serialize(serializer),
+        }
+    }
+}
+
+/// What a route shows, and so how it says no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shows {
+    /// JSON, events or files for programs: a refusal is a problem document.
+    Data,
+    /// A page or a part of one: without a session it leads to the sign-in.
+    Page,
+}
+
+/// One row of the table of routes.
+pub struct Route {
+    pub method: &'static str,
+    pub path: &'static str,
+    pub access: Access,
+    pub shows: Shows,
+    /// What a look is called in the audit log, where the route shows what a camera saw.
+    pub look: Option<&'static str>,
+    pub(super) handler: MethodRouter<Arc<Service>>,
+}
+
+/// What the guard must know of a route.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rule {
+    pub(super) access: Access,
+    pub(super) shows: Shows,
+    pub(super) look: Option<&'static str>,
+}
+
+impl Route {
+    pub(super) fn rule(&self) -> Rule {
+        Rule {
+            access: self.access,
+            shows: self.shows,
+            look: self.look,
+        }
+    }
+}
+
+const READERS: Access = Access::Roles(&[Role::Operator, Role::Manager, Role::Auditor]);
+const HANDLERS: Access = Access::Roles(&[Role::Operator, Role::Manager]);
+const KEEPERS: Access = Access::Roles(&[
+    Role::Operator,
+    Role::Manager,
+    Role::Auditor,
+    Role::Maintainer,
+]);
+const MENDERS: Access = Access::Roles(&[Role::Manager, Role::Maintainer]);
+const ADMINS: Access = Access::Roles(&[Role::Admin]);
+const AUDITORS: Access = Access::Roles(&[Role::Auditor]);
+/// Auditors read all, and so also who may do what.
+const ACCOUNT_READERS: Access = Access::Roles(&[Role::Admin, Role::Auditor]);
+
+/// Returns the table of all routes.
+pub fn routes() -> Vec<Route> {
+    let mut table = service_routes();
+    table.extend(alarm_routes());
+    table.extend(people_routes());
+    table.extend(page_routes());
+    table
+}
+
+fn read(path: &'static str, access: Access, handler: MethodRouter<Arc<Service>>) -> Route {
+    Route {
+        method: "GET",
+        path,
+        access,
+        shows: Shows::Data,
+        look: None,
+        handler,
+    }
+}
+
+fn change(path: &'static str, access: Access, handler: MethodRouter<Arc<Service>>) -> Route {
+    Route {
+        method: "POST",
+        ..read(path, access, handler)
+    }
+}
+
+/// A look at what this route shows is written down before it is shown.
+fn seen(look: &'static str, route: Route) -> Route {
+    Route {
+        look: Some(look),
+        ..route
+    }
+}
+
+fn page(route: Route) -> Route {
+    Route {
+        shows: Shows::Page,
+        ..route
+    }
+}
+
+fn service_routes() -> Vec<Route> {
+    vec![
+        read("/healthz", Access::Anyone, get(status::healthz)),
+        read("/readyz", Access::Anyone, get(status::readyz)),
+        read("/metrics", KEEPERS, get(status::metrics)),
+        read("/openapi.json", Access::Anyone, get(openapi::serve)),
+    ]
+}
+
+fn alarm_routes() -> Vec<Route> {
+    use v1::{alarms, cameras, deliveries, evidence, snapshot, stream};
+    let close = post(alarms::close);
+    let acknowledge = post(alarms::acknowledge);
+    let assign = post(alarms::assign);
+    let note = post(alarms::note);
+    let file = get(evidence::file);
+    let retry = post(deliveries::retry);
+    let picture = get(snapshot::newest);
+    vec![
+        read("/api/v1/alarms", READERS, get(alarms::list)),
+        read("/api/v1/alarms/stream", READERS, get(stream::stream)),
+        read("/api/v1/alarms/{id}", READERS, get(alarms::one)),
+        change("/api/v1/alarms/{id}/acknowledge", HANDLERS, acknowledge),
+        change("/api/v1/alarms/{id}/close", HANDLERS, close),
+        change("/api/v1/alarms/{id}/assign", HANDLERS, assign),
+        change("/api/v1/alarms/{id}/notes", HANDLERS, note),
+        seen(
+            "evidence.seen",
+            read("/api/v1/alarms/{id}/evidence/{name}", READERS, file),
+        ),
+        read("/api/v1/cameras", KEEPERS, get(cameras::list)),
+        read("/api/v1/cameras/{id}", KEEPERS, get(cameras::one)),
+        seen(
+            "picture.seen",
+            read("/api/v1/cameras/{id}/snapshot.jpg", READERS, picture),
+        ),
+        read("/api/v1/deliveries", KEEPERS, get(deliveries::list)),
+        change("/api/v1/deliveries/{id}/retry", MENDERS, retry),
+    ]
+}
+
+fn people_routes() -> Vec<Route> {
+    use v1::{accounts, audit, session, tokens};
+    let roles = post(accounts::set_roles);
+    let password = post(accounts::reset_password);
+    let disable = post(accounts::disable);
+    let enable = post(accounts::enable);
+    let revoke = post(tokens::revoke);
+    let checkpoint = get(audit::checkpoint);
+    // A path has one row a method, and one handler for all of them.
+    vec![
+        read("/api/v1/session", Access::SignedIn, get(session::own)),
+        read("/api/v1/accounts", ACCOUNT_READERS, get(accounts::list)),
+        change("/api/v1/accounts", ADMINS, post(accounts::add)),
+        change("/api/v1/accounts/{name}/roles", ADMINS, roles),
+        change("/api/v1/accounts/{name}/password", ADMINS, password),
+        change("/api/v1/accounts/{name}/disable", ADMINS, disable),
+        change("/api/v1/accounts/{name}/enable", ADMINS, enable),
+        read("/api/v1/audit", AUDITORS, get(audit::list)),
+        read("/api/v1/audit/checkpoint", AUDITORS, checkpoint),
+        read("/api/v1/tokens", ACCOUNT_READERS, get(tokens::list)),
+        change("/api/v1/tokens", ADMINS, post(tokens::add)),
+        change("/api/v1/tokens/{name}/revoke", ADMINS, revoke),
+    ]
+}
+
+fn page_routes() -> Vec<Route> {
+    use ui::{accounts, alarm, alarms, assets, audit, board, cameras};
+    use ui::{language, password, sign_in};
+    let routes = [
+        read("/", Access::SignedIn, get(ui::home)),
+        read("/assets/{name}", Access::Anyone, get(assets::serve)),
+        change("/language", Access::Anyone, post(language::choose)),
+        read("/sign-in", Access::Anyone, get(sign_in::show)),
+        change("/sign-in", Access::Anyone, post(sign_in::sign_in)),
+        change("/sign-out", Access::SignedIn, post(sign_in::sign_out)),
+        read("/password", Access::SignedIn, get(password::show)),
+        change("/password", Access::SignedIn, post(password::change)),
+        read("/board", READERS, get(board::show)),
+        read("/board/alarms/{id}", READERS, get(board::card)),
+        read("/alarms", READERS, get(alarms::show)),
+        read("/alarms/{id}", READERS, get(alarm::show)),
+        read("/cameras", KEEPERS, get(cameras::show)),
+        read("/audit", AUDITORS, get(audit::show)),
+        read("/accounts", ACCOUNT_READERS, get(accounts::show)),
+    ];
+    routes.into_iter().map(page).collect()
+}

@@ -1,0 +1,107 @@
+//! Accounts and tokens: the admin's page. Auditors read it.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+
+use super::language::Language;
+use super::texts::Texts;
+use super::{Frame, page};
+use crate::auth::{Role, Roles};
+use crate::http::Service;
+use crate::http::access::Principal;
+use crate::http::error::ApiError;
+use crate::http::query::NoQuery;
+use crate::store::{AccountRecord, TokenRecord};
+
+#[derive(Template)]
+#[template(path = "accounts.html", config = "src/http/ui/askama.toml")]
+struct AccountsPage {
+    frame: Frame,
+    may_change: bool,
+    accounts: Vec<AccountView>,
+    tokens: Vec<TokenView>,
+}
+
+struct AccountView {
+    name: String,
+    /// As a choice's word: `manager+admin`.
+    roles: String,
+    roles_text: String,
+    state_text: &'static str,
+    is_disabled: bool,
+    is_own: bool,
+    signed_in_at_ms: Option<i64>,
+}
+
+struct TokenView {
+    name: String,
+    roles_text: String,
+    expires_at_ms: Option<i64>,
+    is_revoked: bool,
+}
+
+/// The page.
+pub(crate) async fn show(
+    State(service): State<Arc<Service>>,
+    who: Principal,
+    language: Language,
+    _: NoQuery,
+) -> Result<Response, ApiError> {
+    let (store, t) = (&service.api.store, language.texts());
+    let frame = Frame::of(language, "/accounts", &who);
+    let accounts = store.accounts().await?;
+    let tokens = store.tokens().await?;
+    page(&AccountsPage {
+        may_change: frame.is(&[Role::Admin]),
+        frame,
+        accounts: accounts
+            .into_iter()
+            .map(|account| account_view(t, account, &who))
+            .collect(),
+        tokens: tokens
+            .into_iter()
+            .map(|token| token_view(t, token))
+            .collect(),
+    })
+}
+
+fn account_view(t: &'static Texts, account: AccountRecord, who: &Principal) -> AccountView {
+    let state_text = match (account.disabled_at_ms, account.locked_until_ms) {
+        (Some(_), _) => t.account_disabled,
+        (None, Some(_)) => t.account_locked,
+        (None, None) if account.must_change_password => t.account_one_time,
+        (None, None) => t.in_use,
+    };
+    let words: Vec<&str> = account
+        .roles
+        .as_slice()
+        .iter()
+        .map(|role| role.as_str())
+        .collect();
+    AccountView {
+        is_own: who.actor.as_str() == account.name.as_str(),
+        name: account.name.to_string(),
+        roles: words.join("+"),
+        roles_text: roles_text(t, &account.roles),
+        state_text,
+        is_disabled: account.disabled_at_ms.is_some(),
+        signed_in_at_ms: account.signed_in_at_ms,
+    }
+}
+
+fn token_view(t: &'static Texts, token: TokenRecord) -> TokenView {
+    TokenView {
+        name: token.name.to_string(),
+        roles_text: roles_text(t, &token.roles),
+        expires_at_ms: token.expires_at_ms,
+        is_revoked: token.revoked_at_ms.is_some(),
+    }
+}
+
+fn roles_text(t: &'static Texts, roles: &Roles) -> String {
+    let names: Vec<&str> = roles.as_slice().iter().map(|role| t.role(role)).collect();
+    names.join(" + ")
+}

@@ -1,0 +1,115 @@
+//! The page of one alarm: what it was, what was seen, who does what about it, whom it was told.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::response::Response;
+
+use super::board::{HANDLERS, handlers};
+use super::charts::{self, FallChart};
+use super::language::Language;
+use super::view::{AlarmView, DeliveryView};
+use super::{Frame, page};
+use crate::alarm::AlarmKind;
+use crate::auth::Role;
+use crate::evidence;
+use crate::http::access::Principal;
+use crate::http::error::ApiError;
+use crate::http::query::NoQuery;
+use crate::http::v1::alarms::find;
+use crate::http::{Api, Service};
+use crate::scene::facade::FacadeScene;
+use crate::store::{AlarmDetail, EvidenceState, NoteRecord};
+
+#[derive(Template)]
+#[template(path = "alarm.html", config = "src/http/ui/askama.toml")]
+struct AlarmPage {
+    frame: Frame,
+    seq: i64,
+    alarm: AlarmView,
+    may_handle: bool,
+    may_mend: bool,
+    handlers: Vec<String>,
+    clip: Option<String>,
+    manifest: String,
+    strobe: Option<String>,
+    snapshot: Option<String>,
+    evidence_text: &'static str,
+    evidence_reason: Option<String>,
+    fall: Option<FallChart>,
+    floors: Option<String>,
+    ride: Option<String>,
+    notes: Vec<NoteRecord>,
+    deliveries: Vec<DeliveryView>,
+    /// JSON, for the script that draws over the clip.
+    track: String,
+}
+
+/// The page of one alarm.
+pub(crate) async fn show(
+    State(service): State<Arc<Service>>,
+    who: Principal,
+    language: Language,
+    Path(id): Path<String>,
+    _: NoQuery,
+) -> Result<Response, ApiError> {
+    let (api, t) = (&service.api, language.texts());
+    let seq = *api.store.newest_seq().borrow();
+    let detail = find(&service, &id).await?;
+    let frame = Frame::of(language, &format!("/alarms/{}", detail.alarm.id), &who);
+    let url = |name: &str| {
+        let known = detail.files.iter().any(|file| file.name == name);
+        known.then(|| format!("/api/v1/alarms/{}/evidence/{name}", detail.alarm.id))
+    };
+    let facade = facade(api, &detail);
+    let is_fall = detail.alarm.kind == AlarmKind::FallingObject;
+    let track = serde_json::to_string(&detail.track);
+    page(&AlarmPage {
+        seq,
+        may_handle: frame.is(&HANDLERS),
+        may_mend: frame.is(&[Role::Manager]),
+        handlers: handlers(&service).await?,
+        clip: url(evidence::CLIP),
+        manifest: url(evidence::MANIFEST).unwrap_or_default(),
+        strobe: url(evidence::STROBE),
+        snapshot: url(evidence::SNAPSHOT),
+        evidence_text: match detail.alarm.evidence {
+            EvidenceState::Pending => t.evidence_pending,
+            EvidenceState::Ready | EvidenceState::Missing => t.evidence_none,
+        },
+        evidence_reason: detail.alarm.evidence_reason.clone(),
+        fall: is_fall
+            .then(|| charts::fall(t, &detail.track, facade))
+            .flatten(),
+        floors: detail
+            .alarm
+            .origin
+            .as_ref()
+            .and_then(|origin| charts::floors(t, origin, facade.map(|(scene, _)| scene.floors))),
+        ride: (detail.alarm.kind == AlarmKind::EbikeInElevator)
+            .then(|| charts::ride(t, &detail.alarm, &detail.track)),
+        alarm: AlarmView::new(api, t, &detail.alarm),
+        track: track.map_err(|error| ApiError::internal("a track", &error))?,
+        notes: detail.notes,
+        deliveries: detail
+            .deliveries
+            .into_iter()
+            .map(|delivery| DeliveryView::new(t, delivery))
+            .collect(),
+        frame,
+    })
+}
+
+/// Returns the facade by which the alarm was judged, and its camera's picture size; none when the
+/// scene has changed since: its lines would measure something else.
+fn facade<'a>(api: &'a Api, detail: &AlarmDetail) -> Option<(&'a FacadeScene, (u32, u32))> {
+    let scene = api.scenes.get(&detail.alarm.camera)?;
+    if scene.sha256.is_none() || scene.sha256 != detail.alarm.scene_sha256 {
+        return None;
+    }
+    let health = api.board.camera(&detail.alarm.camera)?;
+    let size_px = (health.width_px, health.height_px);
+    let facade = scene.scene.facade.as_ref()?;
+    (size_px.0 > 0 && size_px.1 > 0).then_some((facade, size_px))
+}

@@ -1,0 +1,127 @@
+// The live board: unacknowledged alarms first and always in sight, those in somebody's hands beside
+// them. Each card is made by the service; here it only finds its place.
+
+import { showTimes } from "./page.js";
+import { actOfKey, handle } from "./handle.js";
+import { Sound } from "./sound.js";
+import { listen } from "./stream.js";
+
+const board = document.getElementById("board");
+const lists = { raised: document.getElementById("raised"), acknowledged: document.getElementById("taken") };
+const cards = () => [...board.querySelectorAll("article.alarm")];
+const isEvent = (card) => !card.classList.contains("fault");
+
+/** Real events before camera faults, newer before older. */
+function comesBefore(one, other) {
+  if (isEvent(one) !== isEvent(other)) return isEvent(one);
+  return Number(one.dataset.at) > Number(other.dataset.at);
+}
+
+function place(card) {
+  const list = lists[card.dataset.state];
+  if (!list) return;
+  const next = [...list.children].find((other) => comesBefore(card, other));
+  list.insertBefore(card, next ?? null);
+}
+
+function watchPictures(root) {
+  for (const picture of root.querySelectorAll(".shot img")) {
+    picture.addEventListener("error", () => picture.classList.add("none"));
+    if (picture.complete && picture.naturalWidth === 0) picture.classList.add("none");
+  }
+}
+
+function count() {
+  for (const [list, name] of [[lists.raised, "raised"], [lists.acknowledged, "taken"]]) {
+    document.getElementById(`${name}-count`).textContent = list.children.length;
+    document.getElementById(`${name}-empty`).hidden = list.children.length > 0;
+  }
+  const open = [...lists.raised.children].filter(isEvent).length;
+  document.title = (open ? `(${open}) ` : "") + `${board.dataset.title} · Plumb`;
+}
+
+/** Loads the alarm's card anew and puts it where it belongs. */
+async function refresh(id) {
+  const answer = await fetch(`/board/alarms/${id}`).catch(() => undefined);
+  if (!answer?.ok || answer.redirected) return;
+  const holder = document.createElement("template");
+  holder.innerHTML = await answer.text();
+  const card = holder.content.querySelector("article");
+  const old = document.getElementById(`alarm-${id}`);
+  const focused = old?.contains(document.activeElement);
+  const isNew = !old && card.dataset.state === "raised";
+  old?.remove();
+  showTimes(card);
+  watchPictures(card);
+  place(card);
+  if (focused && card.isConnected) card.focus();
+  if (focused && !card.isConnected) cards()[0]?.focus();
+  if (isNew) {
+    card.classList.add("new");
+    if (isEvent(card)) sound.tick();
+  }
+  ages();
+  count();
+}
+
+function ages() {
+  const { ago } = board.dataset;
+  for (const age of board.querySelectorAll("[data-age]")) {
+    const s = Math.max(0, Math.round((Date.now() - Number(age.dataset.age)) / 1000));
+    const text = s < 60 ? `${s} s` : s < 3600 ? `${Math.floor(s / 60)} min` : s < 172800 ? `${Math.floor(s / 3600)} h` : `${Math.floor(s / 86400)} d`;
+    age.textContent = ago.replace("{}", text);
+  }
+}
+
+const link = document.getElementById("link");
+function show(state) {
+  link.textContent = link.dataset[state];
+  link.className = `state ${state === "live" ? "good" : "bad"}`;
+  if (state === "out") {
+    const way = document.createElement("a");
+    way.href = "/sign-in";
+    way.textContent = " →";
+    link.append(way);
+  }
+}
+
+board.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-act]");
+  if (button) handle(button.dataset.act, button.closest("article").dataset.id, refresh);
+});
+
+document.addEventListener("keydown", (event) => {
+  const act = actOfKey(event);
+  const card = document.activeElement?.closest?.("article.alarm");
+  if (act) {
+    const first = card ?? cards()[0];
+    if (first?.querySelector(`[data-act=${act}]`)) {
+      event.preventDefault();
+      handle(act, first.dataset.id, refresh);
+    }
+    return;
+  }
+  if (event.target.closest?.("input, textarea, select, dialog") || event.ctrlKey || event.metaKey || event.altKey) return;
+  const all = cards();
+  const at = all.indexOf(card);
+  if (event.key === "j") all[Math.min(at + 1, all.length - 1)]?.focus();
+  if (event.key === "k") all[Math.max(at - 1, 0)]?.focus();
+  if (event.key === "m") sound.press();
+  if (event.key === "Enter" && card === event.target) card.querySelector("h3 a").click();
+});
+
+const keys = document.getElementById("keys");
+keys.addEventListener("click", () => {
+  const list = document.getElementById("keys-list");
+  list.hidden = !list.hidden;
+  keys.setAttribute("aria-expanded", String(!list.hidden));
+});
+
+const sound = new Sound(document.getElementById("sound"), () => [...lists.raised.children].some(isEvent));
+watchPictures(board);
+ages();
+count();
+setInterval(ages, 1000);
+// One after the other: two events of one alarm must not overtake each other.
+let turn = Promise.resolve();
+listen(Number(board.dataset.seq), (id) => { turn = turn.then(() => refresh(id)); }, show);

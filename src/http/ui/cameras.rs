@@ -1,0 +1,124 @@
+//! Cameras with their health, and what waits to be delivered: the maintainer's page. Pictures are
+//! for those who may see alarms.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+
+use super::language::Language;
+use super::texts::Texts;
+use super::view::{DeliveryView, site_name};
+use super::{Frame, READERS, page};
+use crate::auth::Role;
+use crate::health::{CameraHealth, Link};
+use crate::http::access::Principal;
+use crate::http::error::ApiError;
+use crate::http::query::NoQuery;
+use crate::http::{Api, CameraInfo, Service};
+use crate::store::OutboxCount;
+
+/// Dead letters that the page shows; send them again, and the next ones come into view.
+const DEAD_MAX: u32 = 50;
+
+#[derive(Template)]
+#[template(path = "cameras.html", config = "src/http/ui/askama.toml")]
+struct CamerasPage {
+    frame: Frame,
+    online: usize,
+    cameras: Vec<CameraView>,
+    may_see: bool,
+    may_mend: bool,
+    outbox: Vec<OutboxCount>,
+    dead: Vec<DeliveryView>,
+}
+
+struct CameraView {
+    id: String,
+    name: String,
+    site: String,
+    place: String,
+    tone: &'static str,
+    link_text: &'static str,
+    faults: Vec<&'static str>,
+    error: Option<String>,
+    format: String,
+    fps: String,
+    lost: u64,
+    dropped: u64,
+    reconnects: u64,
+    last_frame_at_ms: Option<i64>,
+}
+
+impl CameraView {
+    fn new(api: &Api, t: &'static Texts, camera: &CameraInfo, health: CameraHealth) -> Self {
+        let faults: Vec<_> = health
+            .faults
+            .iter()
+            .map(|fault| t.kind_named(fault))
+            .collect();
+        let (link_text, tone) = match health.link {
+            Link::Connecting => (t.link_connecting, "warn"),
+            Link::Offline => (t.offline, "bad"),
+            Link::Online if faults.is_empty() => (t.online, "good"),
+            Link::Online => (t.online, "warn"),
+        };
+        let format = match &health.codec {
+            Some(codec) => format!("{codec} {}×{}", health.width_px, health.height_px),
+            None => "–".to_owned(),
+        };
+        Self {
+            id: camera.id.to_string(),
+            name: camera.name.clone(),
+            site: site_name(api, &camera.site),
+            place: camera.place.clone(),
+            tone,
+            link_text,
+            faults,
+            error: health.error,
+            format,
+            fps: format!("{:.1}", health.fps),
+            lost: health.packets_lost,
+            dropped: health.frames_dropped,
+            reconnects: health.reconnects,
+            last_frame_at_ms: health.last_frame_at_ms,
+        }
+    }
+}
+
+/// The page.
+pub(crate) async fn show(
+    State(service): State<Arc<Service>>,
+    who: Principal,
+    language: Language,
+    _: NoQuery,
+) -> Result<Response, ApiError> {
+    let (api, t) = (&service.api, language.texts());
+    let mut health = api.board.snapshot();
+    let cameras: Vec<_> = api
+        .cameras
+        .iter()
+        .map(|camera| {
+            let health = health.remove(&camera.id).unwrap_or_default();
+            CameraView::new(api, t, camera, health)
+        })
+        .collect();
+    let frame = Frame::of(language, "/cameras", &who);
+    let dead = api.store.dead_letters(DEAD_MAX).await?;
+    page(&CamerasPage {
+        online: cameras
+            .iter()
+            .filter(|camera| camera.link_text == t.online)
+            .count(),
+        cameras,
+        may_see: frame.is(&READERS),
+        may_mend: frame.is(&[Role::Manager, Role::Maintainer]),
+        outbox: api.store.outbox_counts().await?,
+        dead: dead
+            .into_iter()
+            .map(|delivery| DeliveryView::new(t, delivery))
+            .collect(),
+        frame,
+    })
+}

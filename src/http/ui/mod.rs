@@ -1,0 +1,197 @@
+//! The console: pages made here, with small scripts that are embedded in the program. They load
+//! nothing from anywhere else, and are dark for a control room.
+//!
+//! A page is a template (`templates/`), its texts stand in one file a language (`texts/`), its
+//! scripts and its one style sheet in `assets/`. A page works without its script wherever it can.
+
+pub(super) mod accounts;
+pub(super) mod alarm;
+pub(super) mod alarms;
+pub(super) mod assets;
+pub(super) mod audit;
+pub(super) mod board;
+pub(super) mod cameras;
+mod charts;
+pub(super) mod language;
+pub(super) mod password;
+pub(super) mod sign_in;
+pub(super) mod texts;
+mod view;
+
+use askama::Template;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+
+use super::access::Principal;
+use super::error::ApiError;
+use super::query::NoQuery;
+use crate::auth::{Role, Roles};
+use language::Language;
+use texts::Texts;
+
+/// A page loads its own script, style, pictures and events from this service, and nothing else
+/// from anywhere; it sends forms nowhere else and is framed by nobody.
+const PAGE_SOURCES: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self'; \
+     connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+);
+
+/// Others learn nothing from a page's links; but under `no-referrer` a browser also sends `Origin:
+/// null` with the page's own forms, which the guard takes for another's.
+pub(super) const OWN_REFERRER: HeaderValue = HeaderValue::from_static("same-origin");
+
+/// Who may see alarms and what cameras saw.
+const READERS: [Role; 3] = [Role::Operator, Role::Manager, Role::Auditor];
+
+/// What every page shows around its own part.
+pub(crate) struct Frame {
+    pub(crate) t: &'static Texts,
+    pub(crate) language: Language,
+    /// The path of this page, to come back to after the language was chosen.
+    pub(crate) path: String,
+    /// Who has signed in; none on the page on which they do.
+    pub(crate) who: Option<Who>,
+}
+
+/// Who has signed in, as pages show it.
+pub(crate) struct Who {
+    pub(crate) name: String,
+    pub(crate) roles: Roles,
+    /// The session's CSRF text.
+    pub(crate) csrf: String,
+    /// Nothing may be opened until the password is changed.
+    pub(crate) must_change_password: bool,
+}
+
+impl Frame {
+    /// Returns the frame for nobody in particular.
+    pub(crate) fn open(language: Language, path: &str) -> Self {
+        Self {
+            t: language.texts(),
+            language,
+            path: path.to_owned(),
+            who: None,
+        }
+    }
+
+    /// Returns the frame for whoever has signed in.
+    pub(crate) fn of(language: Language, path: &str, who: &Principal) -> Self {
+        let session = who.session.as_ref();
+        Self {
+            who: Some(Who {
+                name: who.actor.as_str().to_owned(),
+                roles: who.roles.clone(),
+                csrf: session.map_or_else(String::new, |session| session.secret.csrf()),
+                must_change_password: session.is_some_and(|s| s.must_change_password),
+            }),
+            ..Self::open(language, path)
+        }
+    }
+
+    /// Returns whether whoever has signed in has one of these roles.
+    pub(crate) fn is(&self, roles: &[Role]) -> bool {
+        let who = self.who.as_ref();
+        who.is_some_and(|who| !who.must_change_password && who.roles.any_of(roles))
+    }
+
+    /// Returns the pages that whoever has signed in may open, with their names.
+    pub(crate) fn links(&self) -> Vec<(&'static str, &'static str)> {
+        let t = self.t;
+        let keepers = [
+            Role::Operator,
+            Role::Manager,
+            Role::Auditor,
+            Role::Maintainer,
+        ];
+        let all: [(&[Role], &'static str, &'static str); 5] = [
+            (&READERS, "/board", t.board),
+            (&READERS, "/alarms", t.alarms),
+            (&keepers, "/cameras", t.cameras),
+            (&[Role::Auditor], "/audit", t.audit),
+            (&[Role::Admin, Role::Auditor], "/accounts", t.accounts),
+        ];
+        let own = all.into_iter().filter(|(roles, ..)| self.is(roles));
+        own.map(|(_, path, name)| (path, name)).collect()
+    }
+
+    /// Returns whether this page is the one at `path`.
+    pub(crate) fn is_at(&self, path: &str) -> bool {
+        self.path.split('?').next() == Some(path)
+    }
+
+    /// Returns the session's CSRF text.
+    pub(crate) fn csrf(&self) -> &str {
+        self.who.as_ref().map_or("", |who| &who.csrf)
+    }
+}
+
+/// Returns the page as an answer.
+pub(crate) fn page(template: &impl Template) -> Result<Response, ApiError> {
+    page_with(StatusCode::OK, template)
+}
+
+/// Returns the page as an answer with this status.
+pub(crate) fn page_with(
+    status: StatusCode,
+    template: &impl Template,
+) -> Result<Response, ApiError> {
+    let text = template
+        .render()
+        .map_err(|error| ApiError::internal("a page", &error))?;
+    let mut response = (status, Html(text)).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, PAGE_SOURCES);
+    headers.insert(header::REFERRER_POLICY, OWN_REFERRER);
+    Ok(response)
+}
+
+/// Returns the way to another page of this service.
+pub(crate) fn go(to: &str) -> Response {
+    (StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response()
+}
+
+#[derive(Template)]
+#[template(path = "problem.html", config = "src/http/ui/askama.toml")]
+struct ProblemPage<'a> {
+    frame: Frame,
+    status: u16,
+    text: &'a str,
+    detail: &'a str,
+    request_id: &'a str,
+}
+
+/// Returns the page that tells what went wrong; none when it cannot even be made.
+pub(super) fn problem_page(
+    language: Language,
+    error: &ApiError,
+    request_id: &str,
+) -> Option<(String, HeaderValue)> {
+    let (status, ..) = error.class();
+    let frame = Frame::open(language, "/");
+    let text = match status {
+        StatusCode::FORBIDDEN => frame.t.problem_forbidden,
+        StatusCode::NOT_FOUND | StatusCode::GONE => frame.t.problem_not_found,
+        status if status.is_server_error() => frame.t.problem_server,
+        _ => frame.t.problem_request,
+    };
+    let page = ProblemPage {
+        frame,
+        status: status.as_u16(),
+        text,
+        detail: &error.to_string(),
+        request_id,
+    };
+    Some((page.render().ok()?, PAGE_SOURCES))
+}
+
+/// Leads to the first page of whoever has signed in.
+pub(super) async fn home(who: Principal, _: NoQuery) -> Response {
+    if who.session.as_ref().is_some_and(|s| s.must_change_password) {
+        return go("/password");
+    }
+    go(match who.roles.as_slice() {
+        roles if roles.iter().any(|role| READERS.contains(role)) => "/board",
+        [Role::Maintainer] => "/cameras",
+        _ => "/accounts",
+    })
+}

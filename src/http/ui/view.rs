@@ -1,0 +1,162 @@
+//! Records as pages show them: words of the reader's language in the place of ids and enums.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::texts::{Texts, fill};
+use crate::alarm::{AlarmKind, Origin};
+use crate::http::Api;
+use crate::id::{CameraId, SiteId};
+use crate::store::{AlarmRecord, AlarmState, DeliveryRecord, DeliveryState};
+
+/// One alarm as cards, rows and its page show it.
+pub(super) struct AlarmView {
+    pub(super) id: String,
+    /// `event` or `fault`: chooses the colour.
+    pub(super) tone: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) kind_text: &'static str,
+    /// Building or elevator; the camera's name where it has none.
+    pub(super) place: String,
+    pub(super) camera: String,
+    pub(super) site: String,
+    pub(super) floor: Option<String>,
+    pub(super) score: String,
+    pub(super) state: &'static str,
+    pub(super) state_text: &'static str,
+    pub(super) disposition: Option<&'static str>,
+    /// It lasts and ends, as all but a fall do.
+    pub(super) is_state: bool,
+    pub(super) raised_at_ms: i64,
+    pub(super) raised_at: String,
+    pub(super) ended_at_ms: Option<i64>,
+    pub(super) ended_at: String,
+    /// Who it is assigned to, else who has acknowledged it.
+    pub(super) holder: Option<String>,
+    pub(super) acknowledged_by: Option<String>,
+    pub(super) acknowledged_at_ms: i64,
+    pub(super) closed_by: Option<String>,
+    pub(super) closed_at_ms: i64,
+    pub(super) note: Option<String>,
+}
+
+impl AlarmView {
+    pub(super) fn new(api: &Api, t: &'static Texts, alarm: &AlarmRecord) -> Self {
+        let camera = camera_name(api, &alarm.camera);
+        let place = match alarm.place.as_str() {
+            "" => camera.clone(),
+            place => place.to_owned(),
+        };
+        let closed = alarm.closed_by.clone();
+        Self {
+            id: alarm.id.to_string(),
+            tone: if alarm.kind.is_fault() {
+                "fault"
+            } else {
+                "event"
+            },
+            kind: alarm.kind.as_str(),
+            kind_text: t.kind_of(alarm.kind),
+            place,
+            camera,
+            site: site_name(api, &alarm.site),
+            floor: alarm.origin.as_ref().and_then(|origin| floor(t, origin)),
+            score: format!("{:.2}", alarm.score),
+            state: alarm.state.as_str(),
+            state_text: t.state_of(alarm.state),
+            disposition: alarm.disposition.map(|found| t.disposition_of(found)),
+            is_state: alarm.kind != AlarmKind::FallingObject,
+            raised_at_ms: alarm.raised_at_ms,
+            raised_at: moment(alarm.raised_at_ms),
+            ended_at_ms: alarm.ended_at_ms,
+            ended_at: alarm.ended_at_ms.map(moment).unwrap_or_default(),
+            holder: holder(alarm),
+            acknowledged_by: alarm.acknowledged_by.clone(),
+            acknowledged_at_ms: alarm.acknowledged_at_ms.unwrap_or_default(),
+            closed_by: closed.filter(|_| alarm.state == AlarmState::Closed),
+            closed_at_ms: alarm.closed_at_ms.unwrap_or_default(),
+            note: alarm.note.clone(),
+        }
+    }
+}
+
+impl AlarmView {
+    /// Returns who has it in hand; nobody has once it is closed.
+    pub(super) fn held_by(&self) -> Option<&str> {
+        self.holder.as_deref().filter(|_| self.closed_by.is_none())
+    }
+}
+
+/// Returns who has the alarm in hand, or had when it was closed.
+fn holder(alarm: &AlarmRecord) -> Option<String> {
+    let closed = alarm.closed_by.as_ref();
+    let taken = alarm
+        .assigned_to
+        .as_ref()
+        .or(alarm.acknowledged_by.as_ref());
+    closed.or(taken).cloned()
+}
+
+/// Returns "floor 14 (13 to 15)" in the reader's language; none where the floor is unknown.
+pub(super) fn floor(t: &Texts, origin: &Origin) -> Option<String> {
+    let floor = origin.floor?;
+    Some(match (origin.floor_min, origin.floor_max) {
+        (Some(min), Some(max)) if min < max => fill(t.floor_between, &[&floor, &min, &max]),
+        _ => fill(t.floor_exact, &[&floor]),
+    })
+}
+
+pub(super) fn camera_name(api: &Api, id: &CameraId) -> String {
+    let found = api.cameras.iter().find(|camera| camera.id == *id);
+    found.map_or_else(|| id.to_string(), |camera| camera.name.clone())
+}
+
+pub(super) fn site_name(api: &Api, id: &SiteId) -> String {
+    let found = api.sites.iter().find(|site| site.id == *id);
+    found.map_or_else(|| id.to_string(), |site| site.name.clone())
+}
+
+/// Returns the moment in this machine's zone; the page's script shows it in the reader's.
+pub(super) fn moment(at_ms: i64) -> String {
+    Timestamp::from_millisecond(at_ms).map_or_else(
+        |_| String::new(),
+        |at| {
+            let there = at.to_zoned_datetime(TimeZone::system());
+            there.strftime("%Y-%m-%d %H:%M:%S").to_string()
+        },
+    )
+}
+
+/// One delivery as the alarm page shows it.
+pub(super) struct DeliveryView {
+    pub(super) id: String,
+    pub(super) endpoint: String,
+    pub(super) event: &'static str,
+    pub(super) state: &'static str,
+    pub(super) state_text: &'static str,
+    pub(super) created_at_ms: i64,
+    pub(super) why: String,
+    pub(super) log: Vec<crate::store::AttemptRecord>,
+}
+
+impl DeliveryView {
+    pub(super) fn new(t: &'static Texts, delivery: DeliveryRecord) -> Self {
+        let (state, state_text) = match delivery.state {
+            DeliveryState::Pending => ("pending", t.delivery_pending),
+            DeliveryState::Sending => ("sending", t.delivery_sending),
+            DeliveryState::Delivered => ("delivered", t.delivery_delivered),
+            DeliveryState::Dead => ("dead", t.delivery_dead),
+            DeliveryState::Cancelled => ("cancelled", t.delivery_cancelled),
+        };
+        Self {
+            id: delivery.id.to_string(),
+            endpoint: delivery.endpoint.to_string(),
+            event: delivery.event.as_str(),
+            state,
+            state_text,
+            created_at_ms: delivery.created_at_ms,
+            why: delivery.last_error.unwrap_or_default(),
+            log: delivery.log,
+        }
+    }
+}

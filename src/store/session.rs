@@ -1,0 +1,244 @@
+//! Sessions: a person signs in, is known by a secret's digest, and signs out or is forgotten.
+//!
+//! Every sign-in and every refused one is written down; a wrong password counts against its
+//! account, which locks itself.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use sqlx::Row;
+
+use super::account::{Credentials, roles_of};
+use super::audit::{self, Actor, AuditOutcome, Deed};
+use super::error::Fault;
+use super::row::parsed;
+use super::{Store, StoreError};
+use crate::auth::Roles;
+use crate::id::AccountId;
+
+/// Wrong passwords until an account locks itself, and for how long [P].
+pub const FAILURES_MAX: i64 = 5;
+pub const LOCKED: Duration = Duration::from_secs(15 * 60);
+
+/// Sessions of one account at a time; a further one ends the oldest.
+const SESSIONS_MAX: i64 = 20;
+
+/// A session's last use is written no more often than this: each write costs an fsync.
+const SEEN_STEP_MS: i64 = 60_000;
+
+/// How long sessions last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// Without a request.
+    pub idle: Duration,
+    /// In all.
+    pub lifetime: Duration,
+}
+
+impl Default for SessionLimits {
+    /// Half an hour without a request, a shift of twelve hours in all [P].
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_secs(30 * 60),
+            lifetime: Duration::from_secs(12 * 3600),
+        }
+    }
+}
+
+/// A session that lasts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionRecord {
+    pub account: AccountId,
+    pub roles: Roles,
+    /// It opens nothing but the page on which the password is changed.
+    pub must_change_password: bool,
+    pub seen_at_ms: i64,
+}
+
+impl Store {
+    /// Commits a session for whoever has shown the password of `checked`. Fails when the account
+    /// has changed since it was read.
+    pub async fn sign_in(
+        &self,
+        checked: &Credentials,
+        session_sha256: &str,
+        client: IpAddr,
+        limits: SessionLimits,
+    ) -> Result<(), StoreError> {
+        self.named(
+            self.sign_in_rows(checked, session_sha256, client, limits)
+                .await,
+        )
+    }
+
+    /// Commits that a sign-in was refused; `name` is what was typed in. Where there is such an
+    /// account, it counts against it.
+    pub async fn refuse_sign_in(&self, name: &str, client: IpAddr) -> Result<(), StoreError> {
+        self.named(self.refuse_rows(name, client).await)
+    }
+
+    /// Returns the session of that digest; none when there is none or it is over.
+    pub async fn session(
+        &self,
+        session_sha256: &str,
+        limits: SessionLimits,
+    ) -> Result<Option<SessionRecord>, StoreError> {
+        self.named(self.session_row(session_sha256, limits).await)
+    }
+
+    /// Commits that the session is in use, when its last use was noted a while ago.
+    pub async fn touch_session(
+        &self,
+        session_sha256: &str,
+        session: &SessionRecord,
+    ) -> Result<(), StoreError> {
+        let now_ms = self.now_ms();
+        if now_ms - session.seen_at_ms < SEEN_STEP_MS {
+            return Ok(());
+        }
+        let touched = sqlx::query("UPDATE session SET seen_at_ms = ? WHERE sha256 = ?")
+            .bind(now_ms)
+            .bind(session_sha256)
+            .execute(&self.0.writer)
+            .await;
+        self.named(touched.map(|_| ()).map_err(Fault::from))
+    }
+
+    /// Commits that the session is over. One that is over already stays so.
+    pub async fn sign_out(&self, session_sha256: &str) -> Result<(), StoreError> {
+        self.named(self.sign_out_row(session_sha256).await)
+    }
+
+    async fn sign_in_rows(
+        &self,
+        checked: &Credentials,
+        session_sha256: &str,
+        client: IpAddr,
+        limits: SessionLimits,
+    ) -> Result<(), Fault> {
+        let now_ms = self.now_ms();
+        let mut tx = self.begin().await?;
+        let taken = sqlx::query(
+            "UPDATE account SET failures = 0, locked_until_ms = NULL, signed_in_at_ms = ?1 \
+             WHERE name = ?2 AND password = ?3 AND disabled_at_ms IS NULL \
+             AND coalesce(locked_until_ms, 0) <= ?1",
+        )
+        .bind(now_ms)
+        .bind(checked.name.as_str())
+        .bind(&checked.password)
+        .execute(&mut *tx)
+        .await?;
+        if taken.rows_affected() == 0 {
+            return Err(StoreError::SignInRefused.into());
+        }
+        sqlx::query(
+            "DELETE FROM session WHERE seen_at_ms < ?1 OR created_at_ms < ?2 OR sha256 IN \
+             (SELECT sha256 FROM session WHERE account = ?3 \
+             ORDER BY created_at_ms DESC LIMIT -1 OFFSET ?4)",
+        )
+        .bind(now_ms - millis(limits.idle))
+        .bind(now_ms - millis(limits.lifetime))
+        .bind(checked.name.as_str())
+        .bind(SESSIONS_MAX - 1)
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query(
+            "INSERT INTO session (sha256, account, client, created_at_ms, seen_at_ms) \
+             VALUES (?1, ?2, ?3, ?4, ?4)",
+        )
+        .bind(session_sha256)
+        .bind(checked.name.as_str())
+        .bind(client.to_string())
+        .bind(now_ms)
+        .execute(&mut *tx)
+        .await?;
+        let deed = Deed {
+            who: &Actor::account(checked.name.as_str()),
+            action: "session.begun",
+            object: checked.name.to_string(),
+            outcome: AuditOutcome::Done,
+            detail: Some(format!("from {client}")),
+        };
+        audit::append(&mut tx, deed, now_ms).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn refuse_rows(&self, name: &str, client: IpAddr) -> Result<(), Fault> {
+        let now_ms = self.now_ms();
+        let mut tx = self.begin().await?;
+        // A lock that is over gives five more tries, one that lasts is not prolonged.
+        sqlx::query(
+            "UPDATE account SET \
+             failures = CASE WHEN locked_until_ms <= ?1 THEN 1 ELSE failures + 1 END, \
+             locked_until_ms = CASE WHEN locked_until_ms > ?1 THEN locked_until_ms \
+             WHEN locked_until_ms IS NULL AND failures + 1 >= ?2 THEN ?1 + ?3 END \
+             WHERE name = ?4",
+        )
+        .bind(now_ms)
+        .bind(FAILURES_MAX)
+        .bind(millis(LOCKED))
+        .bind(name)
+        .execute(&mut *tx)
+        .await?;
+        let deed = Deed {
+            who: &Actor::nobody(),
+            action: "session.begun",
+            object: name.to_owned(),
+            outcome: AuditOutcome::Refused,
+            detail: Some(format!("from {client}")),
+        };
+        audit::append(&mut tx, deed, now_ms).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn session_row(
+        &self,
+        session_sha256: &str,
+        limits: SessionLimits,
+    ) -> Result<Option<SessionRecord>, Fault> {
+        let now_ms = self.now_ms();
+        let row = sqlx::query(
+            "SELECT s.account, s.seen_at_ms, a.roles, a.must_change FROM session s \
+             JOIN account a ON a.name = s.account WHERE s.sha256 = ? AND s.seen_at_ms >= ? \
+             AND s.created_at_ms >= ? AND a.disabled_at_ms IS NULL",
+        )
+        .bind(session_sha256)
+        .bind(now_ms - millis(limits.idle))
+        .bind(now_ms - millis(limits.lifetime))
+        .fetch_optional(&self.0.readers)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        Ok(Some(SessionRecord {
+            account: parsed(&row, "account")?,
+            roles: roles_of(&row)?,
+            must_change_password: row.try_get("must_change")?,
+            seen_at_ms: row.try_get("seen_at_ms")?,
+        }))
+    }
+
+    async fn sign_out_row(&self, session_sha256: &str) -> Result<(), Fault> {
+        let now_ms = self.now_ms();
+        let mut tx = self.begin().await?;
+        let account: Option<String> =
+            sqlx::query_scalar("DELETE FROM session WHERE sha256 = ? RETURNING account")
+                .bind(session_sha256)
+                .fetch_optional(&mut *tx)
+                .await?;
+        let Some(account) = account else {
+            return Ok(());
+        };
+        let deed = Deed {
+            who: &Actor::account(&account),
+            action: "session.ended",
+            object: account.clone(),
+            outcome: AuditOutcome::Done,
+            detail: None,
+        };
+        audit::append(&mut tx, deed, now_ms).await?;
+        Ok(tx.commit().await?)
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,227 @@
+//! A browser for tests: headless Chromium through its driver (WebDriver, W3C), each with cookies of
+//! its own. Both are Debian's packages; `make deps` installs them.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use base64::Engine;
+use reqwest::Client;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+/// Longer than anything on a page takes, also on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How WebDriver marks an element in JSON.
+const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+
+/// The driver's process, ended with the value.
+pub(super) struct Driver {
+    process: Child,
+    url: String,
+    client: Client,
+}
+
+impl Driver {
+    pub(super) fn start() -> Self {
+        let mut process = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver is installed: make deps");
+        let stdout = process.stdout.take().expect("it is piped");
+        let port = BufReader::new(stdout)
+            .lines()
+            .map_while(Result::ok)
+            .find_map(|line| {
+                let rest = line.split_once("started successfully on port ")?.1;
+                Some(rest.trim_end_matches('.').to_owned())
+            });
+        let port = port.expect("the driver says where it listens");
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::builder().no_proxy().timeout(PATIENCE * 2);
+        Self {
+            process,
+            url: format!("http://127.0.0.1:{port}"),
+            client: client.build().expect("a client"),
+        }
+    }
+
+    /// Opens a browser that nobody has used, in English.
+    pub(super) async fn browser(&self) -> Browser {
+        let arguments = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            "--disable-dev-shm-usage",
+            "--lang=en-US",
+            "--window-size=1440,900",
+        ];
+        let capabilities = json!({ "capabilities": { "alwaysMatch": {
+            "browserName": "chrome",
+            "timeouts": { "script": 120_000, "pageLoad": 120_000 },
+            "goog:chromeOptions": {
+                "args": arguments,
+                "prefs": { "intl.accept_languages": "en-US,en" },
+            },
+        } } });
+        let url = format!("{}/session", self.url);
+        let begun = self.client.post(&url).json(&capabilities).send().await;
+        let begun: Value = begun
+            .expect("the driver answers")
+            .json()
+            .await
+            .expect("JSON");
+        let id = begun["value"]["sessionId"].as_str();
+        let id = id.unwrap_or_else(|| panic!("no browser: {begun}"));
+        let process = begun["value"]["capabilities"]["goog:processID"].as_i64();
+        let process = process.and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        Browser {
+            url: format!("{url}/{id}"),
+            client: self.client.clone(),
+            process: process.expect("the driver says which process it is"),
+        }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+/// One browser.
+pub(super) struct Browser {
+    url: String,
+    client: Client,
+    process: Pid,
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // Also when a test has failed: the driver leaves its browsers behind.
+        kill_process(self.process, Signal::TERM).ok();
+    }
+}
+
+impl Browser {
+    async fn send(&self, command: &str, body: Value) -> Value {
+        let request = self
+            .client
+            .post(format!("{}{command}", self.url))
+            .json(&body);
+        let answer = request.send().await.expect("the driver answers");
+        let status = answer.status();
+        let mut answer: Value = answer.json().await.expect("JSON");
+        assert!(status.is_success(), "{command} {body}: {answer}");
+        answer["value"].take()
+    }
+
+    pub(super) async fn open(&self, url: &str) {
+        self.send("/url", json!({ "url": url })).await;
+    }
+
+    /// Returns what a script returns.
+    pub(super) async fn run(&self, script: &str) -> Value {
+        self.send("/execute/sync", json!({ "script": script, "args": [] }))
+            .await
+    }
+
+    /// Waits until the expression is true on the page; a page that is left meanwhile is asked anew.
+    pub(super) async fn wait_for(&self, condition: &str) {
+        let script = format!(
+            "const done = arguments[0]; const until = Date.now() + 100000; \
+             const look = () => {{ try {{ if ({condition}) return done(true); }} catch {{}} \
+             if (Date.now() > until) done(false); else setTimeout(look, 50); }}; look();"
+        );
+        let body = json!({ "script": script, "args": [] });
+        for _ in 0..20 {
+            let url = format!("{}/execute/async", self.url);
+            let answer = self.client.post(url).json(&body).send().await;
+            let answer: Value = answer
+                .expect("the driver answers")
+                .json()
+                .await
+                .expect("JSON");
+            match answer["value"].as_bool() {
+                Some(true) => return,
+                Some(false) => break,
+                None => {}
+            }
+        }
+        let page = self.run("return document.body.innerText").await;
+        panic!("{condition} never came true; the page says: {page}");
+    }
+
+    async fn find(&self, css: &str) -> String {
+        self.wait_for(&format!("document.querySelector({})", json!(css)))
+            .await;
+        let body = json!({ "using": "css selector", "value": css });
+        let found = self.send("/element", body).await;
+        found[ELEMENT].as_str().expect("an element").to_owned()
+    }
+
+    pub(super) async fn click(&self, css: &str) {
+        let element = self.find(css).await;
+        self.send(&format!("/element/{element}/click"), json!({}))
+            .await;
+    }
+
+    /// Types into a field.
+    pub(super) async fn fill(&self, css: &str, text: &str) {
+        let element = self.find(css).await;
+        self.send(
+            &format!("/element/{element}/value"),
+            json!({ "text": text }),
+        )
+        .await;
+    }
+
+    /// Presses a key while nothing but the page has the focus.
+    pub(super) async fn press(&self, key: &str) {
+        let actions = json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": [
+            { "type": "keyDown", "value": key }, { "type": "keyUp", "value": key },
+        ] }] });
+        self.send("/actions", actions).await;
+    }
+
+    pub(super) async fn text(&self, css: &str) -> String {
+        let quoted = json!(css);
+        let script = format!("return document.querySelector({quoted})?.innerText ?? ''");
+        let text = self.run(&script).await;
+        text.as_str().expect("text").to_owned()
+    }
+
+    /// Makes the window so wide, and as a phone's where it is narrow.
+    pub(super) async fn resize(&self, width_px: u32) {
+        let params = json!({
+            "width": width_px, "height": 900, "deviceScaleFactor": 1, "mobile": width_px < 600,
+        });
+        let cmd = "Emulation.setDeviceMetricsOverride";
+        self.send("/goog/cdp/execute", json!({ "cmd": cmd, "params": params }))
+            .await;
+    }
+
+    /// Writes the whole page as a picture into the folder of screenshots.
+    pub(super) async fn shoot(&self, name: &str) {
+        let params = json!({ "format": "png", "captureBeyondViewport": true });
+        let cmd = "Page.captureScreenshot";
+        let shot = self
+            .send("/goog/cdp/execute", json!({ "cmd": cmd, "params": params }))
+            .await;
+        let data = shot["data"].as_str().expect("base64");
+        let bytes = base64::engine::general_purpose::STANDARD.decode(data);
+        let folder = screenshots();
+        fs::create_dir_all(&folder).expect("writable");
+        fs::write(folder.join(format!("{name}.png")), bytes.expect("base64")).expect("writable");
+    }
+}
+
+fn screenshots() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("screenshots")
+}
