@@ -41,6 +41,11 @@ const EVIDENCE_PER_MOVER: f64 = 2.0;
 const EVIDENCE_PER_MOVER_AND_DEVIATION: f64 = 0.4;
 const MOVERS_MAX: usize = 10;
 
+/// What is demanded besides of a thing that was seldom seen on its way, for the share of its frames
+/// that it misses beyond a half: of a thousand drops some few lie on a fall's curve by chance.
+const EVIDENCE_PER_UNSEEN: f64 = 70.0;
+const UNSEEN_FREE: f64 = 0.5;
+
 /// What is believed beforehand of the way across and of the size, standard deviations: what is thrown
 /// flies aside at a few metres a second, a camera's verticals lean a little, and most of what falls
 /// is small. A bird on its way down the picture is none of these. Such doubt adds so much at most.
@@ -355,6 +360,7 @@ fn sigma_px(sightings: &[Sighting], index: usize) -> f64 {
 
 /// Returns how much better than steady motion a fall must explain such a track.
 fn evidence_needed(verdict: &Verdict, sightings: &[Sighting], movers: usize) -> f64 {
+    let times_s: Vec<f64> = sightings.iter().map(|s| s.at.as_secs_f64()).collect();
     let misfit = verdict.misfit.max(verdict.misfit_across);
     let deviations = misfit * sightings.len().min(SAMPLES_MAX) as f64;
     let each = EVIDENCE_PER_MOVER + EVIDENCE_PER_MOVER_AND_DEVIATION * deviations;
@@ -364,9 +370,23 @@ fn evidence_needed(verdict: &Verdict, sightings: &[Sighting], movers: usize) -> 
         + (verdict.across.per_px / LEAN).powi(2)
         + (size_m / SIZE_M).powi(2);
     EVIDENCE_MIN
+        + EVIDENCE_PER_UNSEEN * (unseen_share(&times_s) - UNSEEN_FREE).max(0.0)
         + EVIDENCE_PER_MISFIT * misfit
         + each * movers.min(MOVERS_MAX) as f64
         + doubt.min(EVIDENCE_OF_DOUBT_MAX)
+}
+
+/// Returns the share of the frames between the first sighting and the last on which the thing was not
+/// seen, by the time that usually lies between two sightings. `times_s` are in order.
+fn unseen_share(times_s: &[f64]) -> f64 {
+    let mut gaps_s: Vec<f64> = times_s.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    gaps_s.sort_by(f64::total_cmp);
+    let lasted_s: f64 = gaps_s.iter().sum();
+    let frame_s = gaps_s.get(gaps_s.len() / 4).copied().unwrap_or(0.0);
+    if lasted_s <= 0.0 {
+        return 0.0;
+    }
+    (1.0 - gaps_s.len() as f64 * frame_s / lasted_s).max(0.0)
 }
 
 /// Returns whether it came down in a time that a thing of some weight takes: at most twice that of
@@ -396,4 +416,20 @@ fn typical_size_px(sightings: &[Sighting]) -> f64 {
         .collect();
     sides.sort_by(f64::total_cmp);
     sides[sides.len() / 2]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unseen_share;
+
+    #[test]
+    fn a_thing_seen_on_every_third_frame_was_unseen_on_the_rest() {
+        let every: Vec<f64> = (0..30).map(|frame| f64::from(frame) * 0.04).collect();
+        assert!(unseen_share(&every) < 1e-9);
+        let mut seldom: Vec<f64> = vec![0.0, 0.04, 0.08, 0.12, 0.16];
+        seldom.extend((1..11).map(|n| 0.16 + f64::from(n) * 0.12));
+        let share = unseen_share(&seldom);
+        assert!((share - 20.0 / 34.0).abs() < 1e-6, "{share}");
+        assert!(unseen_share(&[1.0]).abs() < 1e-9);
+    }
 }
