@@ -28,6 +28,7 @@ pub mod geometry;
 pub mod health;
 pub mod id;
 pub mod metrics;
+mod polynomial;
 
 // Who may do what; no stage of the stream.
 pub mod auth;

@@ -2,6 +2,7 @@
 
 use crate::alarm::TrackPoint;
 use crate::geometry::Point;
+use crate::polynomial;
 
 /// x and y as cubic polynomials of time: free fall is quadratic, drag adds the cubic term.
 #[derive(Debug)]
@@ -29,8 +30,8 @@ impl Curve {
                 .collect::<Vec<_>>()
         };
         Some(Self {
-            x: least_squares(&samples(|point| point.area.x_px))?,
-            y: least_squares(&samples(|point| point.area.y_px))?,
+            x: polynomial::fit(&samples(|point| point.area.x_px))?,
+            y: polynomial::fit(&samples(|point| point.area.y_px))?,
         })
     }
 
@@ -47,41 +48,6 @@ impl Curve {
 
 fn value(terms: &[f64; TERMS], at: f64) -> f64 {
     terms.iter().rev().fold(0.0, |sum, term| sum * at + term)
-}
-
-/// Solves the normal equations by elimination with pivots; none when they have no one solution.
-fn least_squares(samples: &[(f64, f64)]) -> Option<[f64; TERMS]> {
-    let mut rows = [[0.0; TERMS + 1]; TERMS];
-    for (at, wanted) in samples {
-        let powers = [1.0, *at, at * at, at * at * at];
-        for (row, power) in rows.iter_mut().zip(powers) {
-            for (cell, other) in row.iter_mut().zip(powers.into_iter().chain([*wanted])) {
-                *cell += power * other;
-            }
-        }
-    }
-    for column in 0..TERMS {
-        let pivot = (column..TERMS)
-            .max_by(|a, b| rows[*a][column].abs().total_cmp(&rows[*b][column].abs()))?;
-        rows.swap(column, pivot);
-        let lead = rows[column];
-        if lead[column].abs() < 1e-12 {
-            return None;
-        }
-        for (index, row) in rows.iter_mut().enumerate() {
-            if index != column {
-                let share = row[column] / lead[column];
-                for (cell, above) in row.iter_mut().zip(lead) {
-                    *cell -= share * above;
-                }
-            }
-        }
-    }
-    let mut terms = [0.0; TERMS];
-    for (index, term) in terms.iter_mut().enumerate() {
-        *term = rows[index][TERMS] / rows[index][index];
-    }
-    Some(terms)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::texts::{Texts, fill};
 use crate::alarm::{Origin, TrackPoint};
 use crate::clock::StreamTime;
 use crate::geometry::Point;
+use crate::polynomial;
 use crate::scene::facade::FacadeScene;
 use crate::store::AlarmRecord;
 
@@ -152,33 +153,7 @@ fn parabola(seen: &[(f64, f64)]) -> Option<[f64; 3]> {
     if seen.len() < 4 {
         return None;
     }
-    let mut rows = [[0.0_f64; 4]; 3];
-    for (at, height) in seen {
-        let powers = [1.0, *at, at * at];
-        for (row, power) in rows.iter_mut().zip(powers) {
-            for (cell, other) in row.iter_mut().zip(powers.into_iter().chain([*height])) {
-                *cell += power * other;
-            }
-        }
-    }
-    for column in 0..3 {
-        let pivot =
-            (column..3).max_by(|a, b| rows[*a][column].abs().total_cmp(&rows[*b][column].abs()))?;
-        rows.swap(column, pivot);
-        let lead = rows[column];
-        if lead[column].abs() < 1e-12 {
-            return None;
-        }
-        for (index, row) in rows.iter_mut().enumerate() {
-            if index != column {
-                let share = row[column] / lead[column];
-                for (cell, above) in row.iter_mut().zip(lead) {
-                    *cell -= share * above;
-                }
-            }
-        }
-    }
-    Some([0, 1, 2].map(|row| rows[row][3] / rows[row][row]))
+    polynomial::fit(seen)
 }
 
 /// Returns the building's floors as a bar with the interval of the floor of origin; none where the
