@@ -1,6 +1,8 @@
 //! Judges a configuration as written: ids, references, ranges, files, secrets. Gathers all that is
 //! wrong instead of stopping at the first.
 
+mod escalation;
+
 use std::collections::HashSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -16,7 +18,7 @@ use crate::deliver::{EndpointConfig, Secret};
 use crate::id::{CameraId, EndpointId, SiteId};
 use crate::scene::{Kind, Scene};
 use crate::source::rtsp::{CameraUrl, Credentials, Deadlines, RtspCamera, Transport};
-use crate::store::SessionLimits;
+use crate::store::{Hears, SessionLimits};
 
 /// Returns the checked configuration. Fails with all its problems.
 pub(super) fn config(file: file::File, text: &str, folder: &Path) -> Result<Config, Vec<Problem>> {
@@ -66,10 +68,16 @@ impl Check<'_> {
             .iter()
             .filter_map(|camera| self.camera(camera, &sites))
             .collect();
-        let endpoints = file
+        let endpoints: Vec<_> = file
             .endpoint
             .iter()
             .filter_map(|endpoint| self.endpoint(endpoint, &sites))
+            .collect();
+        let steps = &file.escalation;
+        self.unique("escalation", steps.iter().map(|step| &step.id));
+        let escalations = steps
+            .iter()
+            .filter_map(|step| self.escalation(step, &sites, &endpoints))
             .collect();
         Some(Config {
             data_dir: self.folder.join(file.data_dir),
@@ -80,6 +88,7 @@ impl Check<'_> {
             sites,
             cameras,
             endpoints,
+            escalations,
             advice: std::mem::take(&mut self.advice),
         })
     }
@@ -315,6 +324,10 @@ impl Check<'_> {
             kinds: endpoint.kinds.clone(),
             sites: wanted.into_iter().collect::<Option<_>>()?,
             min_score,
+            hears: match endpoint.escalations_only {
+                true => Hears::Escalations,
+                false => Hears::Alarms,
+            },
             timeout: timeout?,
         })
     }

@@ -26,7 +26,7 @@ use crate::clock::Clock;
 use crate::config::{self, Camera, Config, Input};
 use crate::decode::Frame;
 use crate::decode::latest::Latest;
-use crate::deliver::{Alarms, Client, ClientError, Delivering, Outbox};
+use crate::deliver::{Alarms, Client, ClientError, Delivering, Outbox, escalation};
 use crate::detect::SessionError;
 use crate::evidence::EvidenceContext;
 use crate::health::{Board, Threads};
@@ -82,6 +82,8 @@ pub struct Service {
     recorder: JoinHandle<()>,
     alarms: Alarms,
     outbox: Outbox,
+    escalation: JoinHandle<()>,
+    stop_escalation: CancellationToken,
     http: JoinHandle<()>,
     checkpoints: Option<JoinHandle<()>>,
     stop_checkpoints: CancellationToken,
@@ -117,6 +119,9 @@ impl Service {
         let store = open_store(&config, &delivering).await?;
         let first_password = add_first_account(&store).await?;
         let outbox = Outbox::start(&store, &delivering);
+        let stop_escalation = CancellationToken::new();
+        let steps = config.escalations.clone();
+        let escalation = escalation::run(store.clone(), steps, stop_escalation.clone());
         let alarms = Alarms::new(store.clone(), delivering);
         let (reports, reported) = mpsc::channel(REPORTS_MAX);
         let shared = Shared {
@@ -150,6 +155,8 @@ impl Service {
             recorder: shared.record(alarms.clone(), reported),
             alarms,
             outbox,
+            escalation: tokio::spawn(escalation),
+            stop_escalation,
             http: tokio::spawn(serve(listener, api, stop_http.clone())),
             stop_http,
             store,
@@ -201,6 +208,8 @@ impl Service {
             error!("a camera's thread had panicked");
         }
         ended("the recorder", self.recorder).await;
+        self.stop_escalation.cancel();
+        ended("the escalation", self.escalation).await;
         self.alarms.stop().await;
         self.outbox.stop(SENDING_GRACE).await;
         self.stop_http.cancel();
