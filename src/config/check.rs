@@ -19,7 +19,7 @@ use crate::deliver::{EndpointConfig, Secret};
 use crate::id::{CameraId, EndpointId, SiteId};
 use crate::scene::Scene;
 use crate::source::rtsp::{CameraUrl, Credentials, Deadlines, RtspCamera, Transport};
-use crate::store::{Hears, SessionLimits};
+use crate::store::{Hears, SessionLimits, Shelved};
 
 /// The folder in the data directory of scenes whose cameras name no file of their own.
 const DRAWN: &str = "scenes";
@@ -209,7 +209,9 @@ impl Check<'_> {
             name: camera.name.clone().unwrap_or_else(|| id.to_string()),
             id,
             site: site?,
-            place: camera.place.clone(),
+            building: camera.building.clone(),
+            elevator: camera.elevator.clone(),
+            place: camera.place(),
             kind: camera.kind,
             input: input?,
             scene: scene
@@ -338,6 +340,10 @@ impl Check<'_> {
             hears: match endpoint.escalations_only {
                 true => Hears::Escalations,
                 false => Hears::Alarms,
+            },
+            shelved: match endpoint.shelved {
+                true => Shelved::Sent,
+                false => Shelved::Held,
             },
             timeout: timeout?,
         })

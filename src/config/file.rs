@@ -90,7 +90,10 @@ pub(super) struct Camera {
     pub name: Option<String>,
     pub site: Spanned<String>,
     #[serde(default)]
-    pub place: String,
+    pub building: String,
+    #[serde(default)]
+    pub elevator: String,
+    pub place: Option<String>,
     pub kind: crate::scene::Kind,
     pub url: Spanned<String>,
     #[serde(default)]
@@ -101,6 +104,15 @@ pub(super) struct Camera {
     pub scene: Option<Spanned<String>>,
     pub connect_timeout_s: Option<Spanned<f64>>,
     pub stall_timeout_s: Option<Spanned<f64>>,
+}
+
+impl Camera {
+    /// Returns what people call the place that it watches.
+    pub(super) fn place(&self) -> String {
+        let parts = [self.building.as_str(), self.elevator.as_str()];
+        let named: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        self.place.clone().unwrap_or_else(|| named.join(", "))
+    }
 }
 
 /// How RTP travels.
@@ -126,6 +138,8 @@ pub(super) struct Endpoint {
     pub min_score: Option<Spanned<f64>>,
     #[serde(default)]
     pub escalations_only: bool,
+    #[serde(default)]
+    pub shelved: bool,
     pub timeout_s: Option<Spanned<f64>>,
 }
 

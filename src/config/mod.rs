@@ -92,7 +92,10 @@ pub struct Camera {
     pub id: CameraId,
     pub name: String,
     pub site: SiteId,
-    /// The building or the elevator.
+    /// Both may be empty.
+    pub building: String,
+    pub elevator: String,
+    /// What people call the building or the elevator; empty where nobody has said.
     pub place: String,
     pub kind: Kind,
     pub input: Input,

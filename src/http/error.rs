@@ -260,6 +260,10 @@ impl From<StoreError> for ApiError {
             StoreError::NotDead(_) => Self::Conflict {
                 detail: "The delivery is no dead letter; only those can be sent again.".to_owned(),
             },
+            StoreError::UnknownShelf(id) => Self::NotFound {
+                what: "shelf",
+                id: id.to_string(),
+            },
             StoreError::UnknownAccount(name) => Self::NotFound {
                 what: "account",
                 id: name.to_string(),

@@ -133,7 +133,11 @@ pub struct CameraInfo {
     pub name: String,
     #[schema(value_type = String)]
     pub site: SiteId,
-    /// The building or elevator that it watches.
+    /// The building that it watches, or in which its elevator is; may be empty.
+    pub building: String,
+    /// The elevator in which it hangs; may be empty.
+    pub elevator: String,
+    /// What people call the building or elevator; may be empty.
     pub place: String,
     pub kind: scene::Kind,
 }

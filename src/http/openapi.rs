@@ -78,6 +78,9 @@ pub(super) async fn serve(State(service): State<Arc<Service>>, _: NoQuery) -> im
         serve,
         v1::alarms::list,
         v1::stream::stream,
+        v1::shelves::list,
+        v1::shelves::shelve,
+        v1::shelves::unshelve,
         v1::alarms::one,
         v1::alarms::acknowledge,
         v1::alarms::close,
@@ -109,6 +112,7 @@ pub(super) async fn serve(State(service): State<Arc<Service>>, _: NoQuery) -> im
     components(schemas(Problem, AlarmSnapshot)),
     tags(
         (name = "alarms", description = "What happened, its evidence, and what people did about it"),
+        (name = "shelves", description = "Alarms that are kept and not announced for a time"),
         (name = "cameras", description = "The cameras and their health"),
         (name = "deliveries", description = "Webhooks that wait or were given up"),
         (name = "audit", description = "What was done by whom, and proof of it"),

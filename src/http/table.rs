@@ -147,7 +147,7 @@ fn service_routes() -> Vec<Route> {
 }
 
 fn alarm_routes() -> Vec<Route> {
-    use v1::{alarms, cameras, deliveries, evidence, snapshot, stream};
+    use v1::{alarms, cameras, deliveries, evidence, shelves, snapshot, stream};
     let close = post(alarms::close);
     let acknowledge = post(alarms::acknowledge);
     let assign = post(alarms::assign);
@@ -155,6 +155,7 @@ fn alarm_routes() -> Vec<Route> {
     let file = get(evidence::file);
     let retry = post(deliveries::retry);
     let picture = get(snapshot::newest);
+    let unshelve = post(shelves::unshelve);
     vec![
         read("/api/v1/alarms", READERS, get(alarms::list)),
         read("/api/v1/alarms/stream", READERS, get(stream::stream)),
@@ -167,6 +168,9 @@ fn alarm_routes() -> Vec<Route> {
             "evidence.seen",
             read("/api/v1/alarms/{id}/evidence/{name}", READERS, file),
         ),
+        read("/api/v1/shelves", KEEPERS, get(shelves::list)),
+        change("/api/v1/shelves", HANDLERS, post(shelves::shelve)),
+        change("/api/v1/shelves/{id}/end", HANDLERS, unshelve),
         read("/api/v1/cameras", KEEPERS, get(cameras::list)),
         read("/api/v1/cameras/{id}", KEEPERS, get(cameras::one)),
         seen(
@@ -225,7 +229,7 @@ fn people_routes() -> Vec<Route> {
 
 fn page_routes() -> Vec<Route> {
     use ui::{accounts, alarm, alarms, assets, audit, board, cameras};
-    use ui::{language, password, sign_in};
+    use ui::{language, password, shelves, sign_in};
     let routes = [
         read("/", Access::SignedIn, get(ui::home)),
         read("/assets/{name}", Access::Anyone, get(assets::serve)),
@@ -237,6 +241,8 @@ fn page_routes() -> Vec<Route> {
         change("/password", Access::SignedIn, post(password::change)),
         read("/board", READERS, get(board::show)),
         read("/board/alarms/{id}", READERS, get(board::card)),
+        read("/board/shelves", READERS, get(shelves::strip)),
+        read("/shelves", READERS, get(shelves::show)),
         read("/alarms", READERS, get(alarms::show)),
         read("/alarms/{id}", READERS, get(alarm::show)),
         read("/cameras", KEEPERS, get(cameras::show)),

@@ -27,7 +27,7 @@ use crate::clock::Clock;
 use crate::config::{self, Camera, Config, Input};
 use crate::decode::Frame;
 use crate::decode::latest::Latest;
-use crate::deliver::{Alarms, Client, ClientError, Delivering, Outbox, escalation};
+use crate::deliver::{Alarms, Client, ClientError, Delivering, Outbox, overdue};
 use crate::detect::SessionError;
 use crate::health::{Board, Threads};
 use crate::http::{
@@ -83,8 +83,8 @@ pub struct Service {
     recorder: JoinHandle<()>,
     alarms: Alarms,
     outbox: Outbox,
-    escalation: JoinHandle<()>,
-    stop_escalation: CancellationToken,
+    overdue: JoinHandle<()>,
+    stop_overdue: CancellationToken,
     http: JoinHandle<()>,
     checkpoints: Option<JoinHandle<()>>,
     stop_checkpoints: CancellationToken,
@@ -121,9 +121,9 @@ impl Service {
         let first_password = add_first_account(&store).await?;
         note_scenes(&store, &config.cameras).await;
         let outbox = Outbox::start(&store, &delivering);
-        let stop_escalation = CancellationToken::new();
+        let stop_overdue = CancellationToken::new();
         let steps = config.escalations.clone();
-        let escalation = escalation::run(store.clone(), steps, stop_escalation.clone());
+        let overdue = overdue::run(store.clone(), steps, stop_overdue.clone());
         let alarms = Alarms::new(store.clone(), delivering);
         let (reports, reported) = mpsc::channel(REPORTS_MAX);
         let shared = Shared {
@@ -158,8 +158,8 @@ impl Service {
             recorder: shared.record(alarms.clone(), reported),
             alarms,
             outbox,
-            escalation: tokio::spawn(escalation),
-            stop_escalation,
+            overdue: tokio::spawn(overdue),
+            stop_overdue,
             http: tokio::spawn(serve(listener, api, stop_http.clone())),
             stop_http,
             store,
@@ -211,8 +211,8 @@ impl Service {
             error!("a camera's thread had panicked");
         }
         ended("the recorder", self.recorder).await;
-        self.stop_escalation.cancel();
-        ended("the escalation", self.escalation).await;
+        self.stop_overdue.cancel();
+        ended("the look at what is overdue", self.overdue).await;
         self.alarms.stop().await;
         self.outbox.stop(SENDING_GRACE).await;
         self.stop_http.cancel();
@@ -420,6 +420,8 @@ fn camera_info(camera: &Camera) -> CameraInfo {
         id: camera.id.clone(),
         name: camera.name.clone(),
         site: camera.site.clone(),
+        building: camera.building.clone(),
+        elevator: camera.elevator.clone(),
         place: camera.place.clone(),
         kind: camera.kind,
     }

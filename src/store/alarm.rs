@@ -119,6 +119,12 @@ pub struct AlarmRecord {
     /// When further endpoints were told that nobody had acknowledged it, the last time.
     #[serde(default)]
     pub escalated_at_ms: Option<i64>,
+    /// The shelf under which it was raised, if it was.
+    #[serde(default)]
+    pub shelf: Option<i64>,
+    /// It is kept, and announced to nobody.
+    #[serde(default)]
+    pub shelved: bool,
     pub closed_at_ms: Option<i64>,
     pub closed_by: Option<String>,
     pub disposition: Option<Disposition>,
@@ -148,6 +154,7 @@ pub struct AlarmFilter {
     pub camera: Option<CameraId>,
     pub kind: Option<AlarmKind>,
     pub state: Option<AlarmState>,
+    pub shelved: Option<bool>,
     /// Raised at or after, Unix milliseconds.
     pub from_ms: Option<i64>,
     /// Raised before, Unix milliseconds.
@@ -198,7 +205,8 @@ pub struct Page<T> {
 const COLUMNS: &str = "id, camera, site, place, kind, state, score, started_at_ms, raised_at_ms, \
     ended_at_ms, end_reason, stream_started_us, stream_raised_us, stream_ended_us, origin, \
     scene_sha256, evidence, evidence_reason, acknowledged_at_ms, acknowledged_by, closed_at_ms, \
-    closed_by, disposition, note, assigned_to, escalated_at_ms";
+    closed_by, disposition, note, assigned_to, escalated_at_ms, shelf, \
+    shelved";
 
 impl Store {
     /// Returns at most `limit` (1..=[`PAGE_ROWS_MAX`]) alarms, newest first, beginning after
@@ -305,6 +313,12 @@ fn narrow(query: &mut QueryBuilder<Sqlite>, filter: &AlarmFilter) {
     if let Some(state) = filter.state {
         query.push(" AND state = ").push_bind(state.as_str());
     }
+    // As the partial indexes have it: they are not used with a bound value.
+    match filter.shelved {
+        Some(true) => _ = query.push(" AND shelved = 1"),
+        Some(false) => _ = query.push(" AND shelved = 0"),
+        None => {}
+    }
     if let Some(from_ms) = filter.from_ms {
         query.push(" AND raised_at_ms >= ").push_bind(from_ms);
     }
@@ -343,6 +357,8 @@ fn record_of(row: &SqliteRow) -> Result<AlarmRecord, sqlx::Error> {
         acknowledged_at_ms: row.try_get("acknowledged_at_ms")?,
         acknowledged_by: row.try_get("acknowledged_by")?,
         assigned_to: row.try_get("assigned_to")?,
+        shelf: row.try_get("shelf")?,
+        shelved: row.try_get("shelved")?,
         escalated_at_ms: row.try_get("escalated_at_ms")?,
         closed_at_ms: row.try_get("closed_at_ms")?,
         closed_by: row.try_get("closed_by")?,

@@ -65,6 +65,8 @@ pub enum StoreError {
     Taken { alarm: AlarmId, by: String },
     #[error("delivery {0} is not dead: only a dead letter can be sent again")]
     NotDead(DeliveryId),
+    #[error("there is no shelf {0}")]
+    UnknownShelf(i64),
     #[error("there is no account {0}")]
     UnknownAccount(AccountId),
     #[error("there is no token {0}")]
@@ -98,6 +100,7 @@ impl StoreError {
                 | Self::WrongState { .. }
                 | Self::Taken { .. }
                 | Self::NotDead(_)
+                | Self::UnknownShelf(_)
                 | Self::UnknownAccount(_)
                 | Self::UnknownToken(_)
                 | Self::NameTaken(_)

@@ -27,6 +27,7 @@ mod open;
 mod row;
 pub mod scene;
 pub mod session;
+pub mod shelving;
 pub mod token;
 pub mod transfer;
 
@@ -44,7 +45,7 @@ pub use alarm::{
 pub use attempt::{Attempt, AttemptRecord, Head, Outcome};
 pub use audit::{Actor, AuditFilter, AuditOutcome, AuditRecord};
 pub use delivery::{DeliveryId, DeliveryRecord, DeliveryState, OutboxCount};
-pub use endpoint::{EndpointRecord, Hears, Route};
+pub use endpoint::{EndpointRecord, Hears, Route, Shelved};
 pub use error::StoreError;
 pub use escalation::{Escalation, EscalationRecord};
 pub use event::{AlarmSnapshot, EventKind, EventRecord};
@@ -53,6 +54,7 @@ pub use handling::NoteRecord;
 pub use lifecycle::{AlarmEnd, NewAlarm, Recovered};
 pub use scene::{SceneChange, SceneText};
 pub use session::{SessionLimits, SessionRecord};
+pub use shelving::{NewShelf, SHELF_MAX, ShelfRecord};
 pub use token::{TokenGrant, TokenRecord};
 pub use transfer::{AlarmCopy, Arrival};
 

@@ -18,6 +18,7 @@ mod models;
 mod rtsp;
 mod scripted;
 mod service;
+mod shelving;
 mod store;
 mod tidy;
 mod upgrade;

@@ -8,6 +8,7 @@ use axum::response::Response;
 
 use super::board::{HANDLERS, handlers};
 use super::charts::{self, FallChart};
+use super::facade_drawing;
 use super::language::Language;
 use super::view::{AlarmView, DeliveryView};
 use super::{Frame, page};
@@ -85,11 +86,11 @@ pub(crate) async fn show(
         fall: is_fall
             .then(|| charts::fall(t, &detail.track, facade))
             .flatten(),
-        floors: detail
-            .alarm
-            .origin
-            .as_ref()
-            .and_then(|origin| charts::floors(t, origin, facade.map(|(scene, _)| scene.floors))),
+        floors: facade
+            .zip(detail.alarm.origin.as_ref())
+            .and_then(|((scene, size_px), origin)| {
+                facade_drawing::draw(t, origin, &detail.track, scene, size_px)
+            }),
         ride: (detail.alarm.kind == AlarmKind::EbikeInElevator)
             .then(|| charts::ride(t, &detail.alarm, &detail.track)),
         alarm: AlarmView::new(api, t, &detail.alarm),

@@ -36,6 +36,7 @@ const ASSETS: &[Asset] = &[
     script("scene.js", include_str!("assets/scene.js")),
     script("scene-drawing.js", include_str!("assets/scene-drawing.js")),
     script("scene-fields.js", include_str!("assets/scene-fields.js")),
+    script("shelves.js", include_str!("assets/shelves.js")),
     script("sound.js", include_str!("assets/sound.js")),
     script("stream.js", include_str!("assets/stream.js")),
 ];

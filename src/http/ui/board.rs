@@ -8,6 +8,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 
 use super::language::Language;
+use super::shelves::{self, ShelfView};
 use super::texts::Texts;
 use super::view::AlarmView;
 use super::{Frame, page};
@@ -37,6 +38,7 @@ struct BoardPage {
     more: bool,
     taken: Vec<AlarmView>,
     may_handle: bool,
+    shelves: Vec<ShelfView>,
     handlers: Vec<String>,
 }
 
@@ -62,7 +64,10 @@ pub(crate) async fn show(
         state: Some(state),
         ..AlarmFilter::default()
     };
-    let raised = of(AlarmState::Raised);
+    let raised = AlarmFilter {
+        shelved: Some(false),
+        ..of(AlarmState::Raised)
+    };
     let raised = api.store.alarms(&raised, None, RAISED_MAX).await?;
     let taken = of(AlarmState::Acknowledged);
     let taken = api.store.alarms(&taken, None, TAKEN_MAX).await?;
@@ -81,6 +86,7 @@ pub(crate) async fn show(
         more: raised.next.is_some(),
         raised: views(raised.items),
         taken: views(taken.items),
+        shelves: shelves::open(&service, t).await?,
         handlers: handlers(&service).await?,
     })
 }

@@ -5,7 +5,7 @@
 use std::fmt::Write;
 
 use super::texts::{Texts, fill};
-use crate::alarm::{Origin, TrackPoint};
+use crate::alarm::TrackPoint;
 use crate::clock::StreamTime;
 use crate::geometry::Point;
 use crate::polynomial;
@@ -157,51 +157,6 @@ fn parabola(seen: &[(f64, f64)]) -> Option<[f64; 3]> {
 }
 
 /// Returns the building's floors as a bar with the interval of the floor of origin; none where the
-/// floor or the building is unknown.
-pub(super) fn floors(t: &Texts, origin: &Origin, floors: Option<i32>) -> Option<String> {
-    const HIGH: f64 = 96.0;
-    let (floor, floors) = (origin.floor?, floors?.max(1));
-    let (min, max) = (
-        origin.floor_min.unwrap_or(floor),
-        origin.floor_max.unwrap_or(floor),
-    );
-    let mut svg = svg(t.floor_chart, HIGH);
-    let width = (WIDTH - 2.0 * MARGIN) / f64::from(floors);
-    let x = |floor: i32| MARGIN + f64::from(floor.clamp(1, floors) - 1) * width;
-    for number in 1..=floors {
-        let fill = match number {
-            number if number == floor => ALARM,
-            number if (min..=max).contains(&number) => "#8a3b34",
-            _ => LINE,
-        };
-        let _ = write!(
-            svg,
-            "<rect x=\"{:.1}\" y=\"24\" width=\"{:.1}\" height=\"36\" fill=\"{fill}\"/>",
-            x(number) + 0.5,
-            (width - 1.0).max(0.5)
-        );
-    }
-    let mut label = |number: i32, y: f64| {
-        let _ = write!(
-            svg,
-            "<text x=\"{:.1}\" y=\"{y}\" text-anchor=\"middle\">{number}</text>",
-            x(number) + width / 2.0
-        );
-    };
-    for number in [1, floors] {
-        label(number, 80.0);
-    }
-    if min != floor && min > 1 {
-        label(min, 80.0);
-    }
-    if max != floor && max < floors {
-        label(max, 80.0);
-    }
-    label(floor, 17.0);
-    svg.push_str("</svg>");
-    Some(svg)
-}
-
 /// Returns the ride as a line in time: when the e-bike was first seen, when the alarm was raised,
 /// each look that found it, and its end.
 pub(super) fn ride(t: &Texts, alarm: &AlarmRecord, track: &[TrackPoint]) -> String {
@@ -310,21 +265,6 @@ mod tests {
         assert_eq!(plain.g_text, None, "pixels have no gravity");
         assert!(plain.svg.contains(" px<"), "{}", plain.svg);
         assert!(fall(&EN, &falling()[..3], None).is_none());
-    }
-
-    #[test]
-    fn the_floor_bar_shows_each_floor_and_the_interval() {
-        let origin = Origin {
-            x_px: 0.0,
-            y_px: 0.0,
-            floor: Some(14),
-            floor_min: Some(13),
-            floor_max: Some(15),
-        };
-        let svg = floors(&EN, &origin, Some(24)).expect("both are known");
-        assert_eq!(svg.matches("<rect").count(), 24);
-        assert_eq!(svg.matches("#8a3b34").count(), 2);
-        assert!(floors(&EN, &origin, None).is_none());
     }
 
     #[test]

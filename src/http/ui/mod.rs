@@ -12,9 +12,11 @@ pub(super) mod audit;
 pub(super) mod board;
 pub(super) mod cameras;
 mod charts;
+mod facade_drawing;
 pub(super) mod language;
 pub(super) mod password;
 pub(super) mod scene;
+pub(super) mod shelves;
 pub(super) mod sign_in;
 pub(super) mod texts;
 mod view;
@@ -104,9 +106,10 @@ impl Frame {
             Role::Auditor,
             Role::Maintainer,
         ];
-        let all: [(&[Role], &'static str, &'static str); 5] = [
+        let all: [(&[Role], &'static str, &'static str); 6] = [
             (&READERS, "/board", t.board),
             (&READERS, "/alarms", t.alarms),
+            (&READERS, "/shelves", t.shelves),
             (&keepers, "/cameras", t.cameras),
             (&[Role::Auditor], "/audit", t.audit),
             (&[Role::Admin, Role::Auditor], "/accounts", t.accounts),

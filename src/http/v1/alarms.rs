@@ -42,6 +42,8 @@ pub(crate) struct AlarmQuery {
     camera: Option<String>,
     kind: Option<AlarmKind>,
     state: Option<AlarmState>,
+    /// Only shelved ones, or only announced ones.
+    shelved: Option<bool>,
     /// Raised at or after this moment (RFC 3339).
     #[param(format = DateTime, example = "2026-01-31T18:00:00+08:00")]
     from: Option<String>,
@@ -87,6 +89,7 @@ impl Parameters for Wanted {
                 camera: given.value::<CameraId>("camera", ID)?,
                 kind: given.word("kind", KINDS)?,
                 state: given.word("state", "raised, acknowledged or closed")?,
+                shelved: given.value("shelved", "true or false")?,
                 from_ms: moment_ms("from")?,
                 to_ms: moment_ms("to")?,
                 min_score: given.checked("min_score", "a number from 0 to 1", |text| {

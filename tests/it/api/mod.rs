@@ -10,6 +10,7 @@ mod pages;
 mod people;
 mod pictures;
 mod scenes;
+mod shelves;
 mod status;
 mod stream;
 
@@ -30,7 +31,7 @@ use plumb::http::{self, Api, CameraInfo, Limits, SignIn, SiteInfo};
 use plumb::id::{AlarmId, CameraId, EndpointId, SiteId, TokenId};
 use plumb::metrics::Metrics;
 use plumb::scene;
-use plumb::store::{Actor, Hears, NewAlarm, Route, Store};
+use plumb::store::{Actor, Hears, NewAlarm, Route, Shelved, Store};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -201,6 +202,7 @@ fn pager() -> Route {
         sites: Vec::new(),
         min_score: 0.0,
         hears: Hears::Alarms,
+        shelved: Shelved::Held,
     }
 }
 
@@ -209,6 +211,8 @@ fn cameras() -> Vec<CameraInfo> {
         id: CameraId::parse(id).expect("an id"),
         name: name.to_owned(),
         site: SiteId::parse("garden").expect("an id"),
+        building: String::new(),
+        elevator: String::new(),
         place: place.to_owned(),
         kind,
     };
