@@ -178,6 +178,11 @@ pub const METRICS: &[Metric] = &[
         Unit::Count,
         "Attempts, by endpoint and outcome",
     ),
+    counter(
+        "plumb_deliver_escalations_total",
+        Unit::Count,
+        "Steps of escalation that were taken, by step",
+    ),
     histogram(
         "plumb_deliver_delay_ms",
         Unit::Milliseconds,
