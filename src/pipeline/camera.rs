@@ -123,6 +123,8 @@ struct Stages<'a> {
     thread: &'a CameraThread,
     ring: Ring,
     decoder: Option<Decoder>,
+    /// The decoder of the timeline before, between two.
+    spare_decoder: Option<Decoder>,
     decode_errors: u64,
     watch: Box<dyn Watch>,
     faults: FaultWatch,
@@ -143,6 +145,7 @@ impl<'a> Stages<'a> {
         Self {
             ring: Ring::default(),
             decoder: None,
+            spare_decoder: None,
             decode_errors: 0,
             watch: (thread.make_watch)(),
             faults: FaultWatch::new(thread.camera.kind),
@@ -189,7 +192,11 @@ impl<'a> Stages<'a> {
         self.ring.start(Arc::clone(info));
         self.collector.start(Arc::clone(info), &mut self.ready);
         self.decode_errors = 0;
-        self.decoder = match Decoder::open(info) {
+        let decoder = match self.spare_decoder.take() {
+            Some(spare) => spare.renewed(info),
+            None => Decoder::open(info),
+        };
+        self.decoder = match decoder {
             Ok(decoder) => Some(decoder),
             Err(error) => {
                 warn!(camera.id = %self.thread.camera.id, error = &error as &dyn std::error::Error, "cannot decode the camera");
@@ -265,6 +272,7 @@ impl<'a> Stages<'a> {
         if let Some(mut decoder) = self.decoder.take() {
             let frames = &mut self.frames;
             decoder.finish(|frame| frames.push(frame));
+            self.spare_decoder = Some(decoder);
             self.look();
         }
         self.watch.restart(&mut self.changes);

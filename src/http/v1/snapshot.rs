@@ -62,7 +62,7 @@ pub(crate) async fn newest(
 }
 
 async fn encode(frame: Frame) -> Result<Vec<u8>, ApiError> {
-    // Some 30 ms for a 1080p picture: not on a thread that serves others.
+    // Some 10 ms for a 1080p picture: not on a thread that serves others.
     let encoded = tokio::task::spawn_blocking(move || picture::jpeg(&picture::colour(&frame)));
     match encoded.await {
         Ok(Ok(bytes)) => Ok(bytes),
