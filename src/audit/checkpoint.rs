@@ -88,6 +88,12 @@ impl Key {
         STANDARD.encode(self.0.public_key())
     }
 
+    /// Returns the Ed25519 signature over `text`, in base64. The text begins with the name of what
+    /// it is, so that a signature never stands for something else.
+    pub fn sign_text(&self, text: &str) -> String {
+        STANDARD.encode(self.0.sign(text.as_bytes()).as_ref())
+    }
+
     /// Returns a checkpoint: the log's last row was `seq` with that digest at `at_ms`.
     pub fn sign(&self, seq: i64, sha256: &str, at_ms: i64) -> Checkpoint {
         let mut checkpoint = Checkpoint {
@@ -98,10 +104,20 @@ impl Key {
             public_key: self.public(),
             signature: String::new(),
         };
-        let signature = self.0.sign(checkpoint.message().as_bytes());
-        checkpoint.signature = STANDARD.encode(signature.as_ref());
+        checkpoint.signature = self.sign_text(&checkpoint.message());
         checkpoint
     }
+}
+
+/// Returns whether `signature` over `text` is by the key of which `public_key` is the public half;
+/// both are base64.
+pub fn is_signed_text(public_key: &str, signature: &str, text: &str) -> bool {
+    let (Ok(key), Ok(signature)) = (STANDARD.decode(public_key), STANDARD.decode(signature)) else {
+        return false;
+    };
+    UnparsedPublicKey::new(&ED25519, key)
+        .verify(text.as_bytes(), &signature)
+        .is_ok()
 }
 
 fn make(path: &Path) -> io::Result<()> {
@@ -144,16 +160,7 @@ impl Checkpoint {
     /// Returns whether the signature is by the checkpoint's own key. Whose key that is must be
     /// known otherwise: by the key file, or by an earlier checkpoint.
     pub fn is_signed(&self) -> bool {
-        let (Ok(key), Ok(signature)) = (
-            STANDARD.decode(&self.public_key),
-            STANDARD.decode(&self.signature),
-        ) else {
-            return false;
-        };
-        self.format == FORMAT
-            && UnparsedPublicKey::new(&ED25519, key)
-                .verify(self.message().as_bytes(), &signature)
-                .is_ok()
+        self.format == FORMAT && is_signed_text(&self.public_key, &self.signature, &self.message())
     }
 
     /// Adds it to the checkpoints that the service keeps itself, and returns when it is on the
