@@ -81,6 +81,8 @@ const KEEPERS: Access = Access::Roles(&[
 const MENDERS: Access = Access::Roles(&[Role::Manager, Role::Maintainer]);
 /// Who may look at how a camera's scene is drawn; [`MENDERS`] draw it.
 const SCENE_READERS: Access = Access::Roles(&[Role::Manager, Role::Auditor, Role::Maintainer]);
+/// Who looks through what happened, each for themselves.
+const REVIEWERS: Access = Access::Roles(&[Role::Manager]);
 const ADMINS: Access = Access::Roles(&[Role::Admin]);
 const AUDITORS: Access = Access::Roles(&[Role::Auditor]);
 /// Auditors read all, and so also who may do what.
@@ -91,6 +93,7 @@ pub fn routes() -> Vec<Route> {
     let mut table = service_routes();
     table.extend(alarm_routes());
     table.extend(scene_routes());
+    table.extend(review_routes());
     table.extend(people_routes());
     table.extend(page_routes());
     table
@@ -202,10 +205,21 @@ fn scene_routes() -> Vec<Route> {
     ]
 }
 
+fn review_routes() -> Vec<Route> {
+    use ui::{places, review, trends};
+    vec![
+        change("/api/v1/reviews", REVIEWERS, post(v1::reviews::mark)),
+        page(read("/review", READERS, get(review::show))),
+        page(read("/review/places", READERS, get(places::show))),
+        page(read("/review/trends", READERS, get(trends::show))),
+    ]
+}
+
 fn people_routes() -> Vec<Route> {
     use v1::{accounts, audit, session, tokens};
     let roles = post(accounts::set_roles);
     let password = post(accounts::reset_password);
+    let name = post(accounts::set_display_name);
     let disable = post(accounts::disable);
     let enable = post(accounts::enable);
     let revoke = post(tokens::revoke);
@@ -217,6 +231,7 @@ fn people_routes() -> Vec<Route> {
         change("/api/v1/accounts", ADMINS, post(accounts::add)),
         change("/api/v1/accounts/{name}/roles", ADMINS, roles),
         change("/api/v1/accounts/{name}/password", ADMINS, password),
+        change("/api/v1/accounts/{name}/display-name", ADMINS, name),
         change("/api/v1/accounts/{name}/disable", ADMINS, disable),
         change("/api/v1/accounts/{name}/enable", ADMINS, enable),
         read("/api/v1/audit", AUDITORS, get(audit::list)),

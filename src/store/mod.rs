@@ -14,6 +14,7 @@ pub mod account;
 pub mod alarm;
 pub mod attempt;
 pub mod audit;
+pub mod count;
 pub mod delivery;
 pub mod endpoint;
 pub mod error;
@@ -23,7 +24,9 @@ pub mod evidence;
 pub mod handling;
 pub mod inspect;
 pub mod lifecycle;
+pub mod name;
 mod open;
+pub mod review;
 mod row;
 pub mod scene;
 pub mod session;
@@ -44,6 +47,7 @@ pub use alarm::{
 };
 pub use attempt::{Attempt, AttemptRecord, Head, Outcome};
 pub use audit::{Actor, AuditFilter, AuditOutcome, AuditRecord};
+pub use count::{DispositionCount, KindCounts, OriginRecord, RideCount, Span};
 pub use delivery::{DeliveryId, DeliveryRecord, DeliveryState, OutboxCount};
 pub use endpoint::{EndpointRecord, Hears, Route, Shelved};
 pub use error::StoreError;
@@ -52,6 +56,7 @@ pub use event::{AlarmSnapshot, EventKind, EventRecord};
 pub use evidence::{EvidenceFile, EvidenceReport, EvidenceState};
 pub use handling::NoteRecord;
 pub use lifecycle::{AlarmEnd, NewAlarm, Recovered};
+pub use review::Beside;
 pub use scene::{SceneChange, SceneText};
 pub use session::{SessionLimits, SessionRecord};
 pub use shelving::{NewShelf, SHELF_MAX, ShelfRecord};
@@ -79,6 +84,8 @@ struct Inner {
     keeper: Option<SqlitePool>,
     routes: Vec<Route>,
     clock: Arc<dyn Clock>,
+    /// What pages call people.
+    names: name::Names,
     /// The newest event's seq.
     newest: watch::Sender<i64>,
     /// Counts changes of the outbox that its workers did not make themselves.

@@ -132,6 +132,7 @@ impl Store {
             keeper: pools.keeper,
             routes,
             clock,
+            names: super::name::Names::default(),
             newest: watch::Sender::new(0),
             outbox: watch::Sender::new(0),
             _lock: lock,
@@ -143,6 +144,8 @@ impl Store {
         store.0.newest.send_replace(store.named(newest)?);
         let synced = store.sync_endpoints().await;
         store.named(synced)?;
+        let named = store.read_names().await;
+        store.named(named)?;
         let chained = store.begin_chain().await;
         store.named(chained)?;
         Ok(store)

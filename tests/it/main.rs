@@ -15,6 +15,7 @@ mod fault;
 mod gates;
 mod killed;
 mod models;
+mod review;
 mod rtsp;
 mod scripted;
 mod service;

@@ -6,9 +6,10 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
 
-use super::board::{HANDLERS, handlers};
+use super::board::{HANDLERS, Handler, handlers};
 use super::charts::{self, FallChart};
 use super::facade_drawing;
+use super::filter::Chosen;
 use super::language::Language;
 use super::view::{AlarmView, DeliveryView};
 use super::{Frame, page};
@@ -17,9 +18,10 @@ use crate::auth::Role;
 use crate::evidence;
 use crate::http::access::Principal;
 use crate::http::error::ApiError;
-use crate::http::query::NoQuery;
+use crate::http::query::Query;
 use crate::http::v1::alarms::find;
 use crate::http::{Api, Service};
+use crate::id::AlarmId;
 use crate::scene::Scene;
 use crate::scene::facade::FacadeScene;
 use crate::store::{AlarmDetail, EscalationRecord, EvidenceState, NoteRecord};
@@ -29,10 +31,11 @@ use crate::store::{AlarmDetail, EscalationRecord, EvidenceState, NoteRecord};
 struct AlarmPage {
     frame: Frame,
     seq: i64,
+    beside: BesideView,
     alarm: AlarmView,
     may_handle: bool,
     may_mend: bool,
-    handlers: Vec<String>,
+    handlers: Vec<Handler>,
     clip: Option<String>,
     manifest: String,
     strobe: Option<String>,
@@ -49,18 +52,51 @@ struct AlarmPage {
     track: String,
 }
 
+/// The way to the alarms beside this one within the reader's filter, and whether they have looked
+/// through this one.
+struct BesideView {
+    newer: Option<String>,
+    older: Option<String>,
+    list: Option<String>,
+    is_reviewed: bool,
+    may_mark: bool,
+}
+
+impl BesideView {
+    async fn new(
+        api: &Api,
+        chosen: &Chosen,
+        detail: &AlarmDetail,
+        frame: &Frame,
+    ) -> Result<Self, ApiError> {
+        let id = detail.alarm.id;
+        let reader = frame.who.as_ref().map_or("", |who| who.login.as_str());
+        let beside = api.store.beside(&chosen.filter(reader), id).await?;
+        let address = |id: AlarmId| chosen.address(&format!("/alarms/{id}"), &[]);
+        let reviewed = api.store.reviewed_of(&[id], reader).await?;
+        Ok(Self {
+            newer: beside.newer.map(address),
+            older: beside.older.map(address),
+            list: chosen.is_narrow().then(|| chosen.address("/review", &[])),
+            is_reviewed: !reviewed.is_empty(),
+            may_mark: frame.is(&[Role::Manager]) && !detail.alarm.kind.is_fault(),
+        })
+    }
+}
+
 /// The page of one alarm.
 pub(crate) async fn show(
     State(service): State<Arc<Service>>,
     who: Principal,
     language: Language,
     Path(id): Path<String>,
-    _: NoQuery,
+    Query(chosen): Query<Chosen>,
 ) -> Result<Response, ApiError> {
     let (api, t) = (&service.api, language.texts());
     let seq = *api.store.newest_seq().borrow();
     let detail = find(&service, &id).await?;
-    let frame = Frame::of(language, &format!("/alarms/{}", detail.alarm.id), &who);
+    let path = chosen.address(&format!("/alarms/{}", detail.alarm.id), &[]);
+    let frame = Frame::of(language, &path, &who);
     let url = |name: &str| {
         let known = detail.files.iter().any(|file| file.name == name);
         known.then(|| format!("/api/v1/alarms/{}/evidence/{name}", detail.alarm.id))
@@ -71,6 +107,7 @@ pub(crate) async fn show(
     let track = serde_json::to_string(&detail.track);
     page(&AlarmPage {
         seq,
+        beside: BesideView::new(api, &chosen, &detail, &frame).await?,
         may_handle: frame.is(&HANDLERS),
         may_mend: frame.is(&[Role::Manager]),
         handlers: handlers(&service).await?,
@@ -96,7 +133,14 @@ pub(crate) async fn show(
         alarm: AlarmView::new(api, t, &detail.alarm),
         track: track.map_err(|error| ApiError::internal("a track", &error))?,
         escalations: detail.escalations,
-        notes: detail.notes,
+        notes: detail
+            .notes
+            .into_iter()
+            .map(|note| NoteRecord {
+                who: api.store.name_of(&note.who),
+                ..note
+            })
+            .collect(),
         deliveries: detail
             .deliveries
             .into_iter()

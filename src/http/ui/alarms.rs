@@ -97,7 +97,7 @@ impl Parameters for Wanted {
                 camera: text("camera").map_or(Ok(None), |_| given.value("camera", ID))?,
                 from_ms: day("from")?.and_then(begin_ms),
                 to_ms: day("to")?.and_then(|last| begin_ms(last.checked_add(1.day()).ok()?)),
-                min_score: None,
+                ..AlarmFilter::default()
             },
             after: after.map_err(|_| ApiError::BadCursor)?,
             texts: texts.into(),

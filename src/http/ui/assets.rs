@@ -33,6 +33,7 @@ const ASSETS: &[Asset] = &[
     script("cameras.js", include_str!("assets/cameras.js")),
     script("handle.js", include_str!("assets/handle.js")),
     script("page.js", include_str!("assets/page.js")),
+    script("review.js", include_str!("assets/review.js")),
     script("scene.js", include_str!("assets/scene.js")),
     script("scene-drawing.js", include_str!("assets/scene-drawing.js")),
     script("scene-fields.js", include_str!("assets/scene-fields.js")),

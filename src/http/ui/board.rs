@@ -18,7 +18,7 @@ use crate::http::access::Principal;
 use crate::http::error::ApiError;
 use crate::http::query::NoQuery;
 use crate::http::v1::alarms::find;
-use crate::store::{AlarmFilter, AlarmRecord, AlarmState};
+use crate::store::{AccountRecord, AlarmFilter, AlarmRecord, AlarmState};
 
 /// Unacknowledged alarms that the board shows; more stand in the list, and the board says so.
 const RAISED_MAX: u32 = 200;
@@ -39,7 +39,14 @@ struct BoardPage {
     taken: Vec<AlarmView>,
     may_handle: bool,
     shelves: Vec<ShelfView>,
-    handlers: Vec<String>,
+    handlers: Vec<Handler>,
+}
+
+/// Somebody to whom an alarm can be assigned.
+pub(super) struct Handler {
+    pub(super) account: String,
+    /// What pages call them.
+    pub(super) name: String,
 }
 
 #[derive(Template)]
@@ -109,10 +116,17 @@ pub(crate) async fn card(
 }
 
 /// Returns the accounts to which an alarm can be assigned.
-pub(super) async fn handlers(service: &Service) -> Result<Vec<String>, ApiError> {
+pub(super) async fn handlers(service: &Service) -> Result<Vec<Handler>, ApiError> {
     let accounts = service.api.store.accounts().await?;
     let may = accounts
         .into_iter()
         .filter(|account| account.disabled_at_ms.is_none() && account.roles.any_of(&HANDLERS));
-    Ok(may.map(|account| account.name.to_string()).collect())
+    let handler = |account: AccountRecord| {
+        let account = account.name.to_string();
+        Handler {
+            name: service.api.store.name_of(&account),
+            account,
+        }
+    };
+    Ok(may.map(handler).collect())
 }

@@ -130,7 +130,7 @@ impl Axes {
 }
 
 /// Returns 0 and some round numbers up to `last`.
-fn round_steps(last: f64) -> Vec<f64> {
+pub(super) fn round_steps(last: f64) -> Vec<f64> {
     let rough = last / 4.0;
     let power = 10_f64.powf(rough.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0]
@@ -211,7 +211,8 @@ pub(super) fn ride(t: &Texts, alarm: &AlarmRecord, track: &[TrackPoint]) -> Stri
     svg
 }
 
-fn svg(label: &str, height: f64) -> String {
+/// Begins a drawing as wide as all of them.
+pub(super) fn svg(label: &str, height: f64) -> String {
     format!("<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{label}\">")
 }
 

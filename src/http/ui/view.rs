@@ -76,10 +76,15 @@ impl AlarmView {
             raised_at: moment(alarm.raised_at_ms),
             ended_at_ms: alarm.ended_at_ms,
             ended_at: alarm.ended_at_ms.map(moment).unwrap_or_default(),
-            holder: holder(alarm),
-            acknowledged_by: alarm.acknowledged_by.clone(),
+            holder: holder(alarm).map(|who| api.store.name_of(&who)),
+            acknowledged_by: alarm
+                .acknowledged_by
+                .as_deref()
+                .map(|who| api.store.name_of(who)),
             acknowledged_at_ms: alarm.acknowledged_at_ms.unwrap_or_default(),
-            closed_by: closed.filter(|_| alarm.state == AlarmState::Closed),
+            closed_by: closed
+                .filter(|_| alarm.state == AlarmState::Closed)
+                .map(|who| api.store.name_of(&who)),
             closed_at_ms: alarm.closed_at_ms.unwrap_or_default(),
             note: alarm.note.clone(),
             shelved: alarm.shelved,

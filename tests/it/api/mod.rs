@@ -9,6 +9,7 @@ mod openapi;
 mod pages;
 mod people;
 mod pictures;
+mod reviews;
 mod scenes;
 mod shelves;
 mod status;
