@@ -1,6 +1,8 @@
 //! Judges a configuration as written: ids, references, ranges, files, secrets. Gathers all that is
 //! wrong instead of stopping at the first.
 
+mod retention;
+
 use std::collections::HashSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -13,7 +15,7 @@ use url::Url;
 
 use super::{Camera, Config, Http, Input, Problem, Site, TlsFiles, file, read_scene};
 use crate::deliver::{EndpointConfig, Secret};
-use crate::id::{CameraId, EndpointId, SiteId};
+use crate::id::{CameraId, EndpointId, SERVICE, SiteId};
 use crate::scene::{Kind, Scene};
 use crate::source::rtsp::{CameraUrl, Credentials, Deadlines, RtspCamera, Transport};
 use crate::store::SessionLimits;
@@ -44,6 +46,7 @@ struct Check<'a> {
 impl Check<'_> {
     fn config(&mut self, file: file::File) -> Option<Config> {
         let http = self.http(&file.http);
+        let retention = self.retention(&file.retention);
         let sites: Vec<Site> = file
             .site
             .iter()
@@ -75,6 +78,7 @@ impl Check<'_> {
             data_dir: self.folder.join(file.data_dir),
             http: http?,
             log: file.log.format,
+            retention: retention?,
             models_dir: file.models.dir.map(|dir| self.folder.join(dir)),
             runtime: file.models.runtime.map(|path| self.folder.join(path)),
             sites,
@@ -438,6 +442,13 @@ impl Check<'_> {
         text: &Spanned<String>,
     ) -> Option<T> {
         match text.get_ref().parse() {
+            Ok(_) if text.get_ref() == SERVICE => {
+                self.tell(
+                    Some(text),
+                    format!("the id {SERVICE:?} is Plumb's own: choose another"),
+                );
+                None
+            }
             Ok(id) => Some(id),
             Err(error) => {
                 self.tell(Some(text), error.to_string());

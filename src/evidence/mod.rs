@@ -25,6 +25,7 @@ pub mod collector;
 pub mod ink;
 pub mod manifest;
 pub mod picture;
+pub mod room;
 pub mod strobe;
 mod write;
 

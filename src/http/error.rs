@@ -245,6 +245,8 @@ impl From<StoreError> for ApiError {
             StoreError::NameTaken(_)
             | StoreError::TooMany { .. }
             | StoreError::LastAdmin(_)
+            | StoreError::EvidenceDeleted(_)
+            | StoreError::NotHeld(_)
             | StoreError::OwnAccount => Self::Conflict {
                 detail: sentence(&error.to_string()),
             },

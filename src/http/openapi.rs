@@ -82,6 +82,8 @@ pub(super) async fn serve(State(service): State<Arc<Service>>, _: NoQuery) -> im
         v1::alarms::close,
         v1::alarms::assign,
         v1::alarms::note,
+        v1::holds::hold,
+        v1::holds::release,
         v1::evidence::file,
         v1::cameras::list,
         v1::cameras::one,

@@ -78,6 +78,7 @@ const KEEPERS: Access = Access::Roles(&[
     Role::Maintainer,
 ]);
 const MENDERS: Access = Access::Roles(&[Role::Manager, Role::Maintainer]);
+const MANAGERS: Access = Access::Roles(&[Role::Manager]);
 const ADMINS: Access = Access::Roles(&[Role::Admin]);
 const AUDITORS: Access = Access::Roles(&[Role::Auditor]);
 /// Auditors read all, and so also who may do what.
@@ -135,11 +136,13 @@ fn service_routes() -> Vec<Route> {
 }
 
 fn alarm_routes() -> Vec<Route> {
-    use v1::{alarms, cameras, deliveries, evidence, snapshot, stream};
+    use v1::{alarms, cameras, deliveries, evidence, holds, snapshot, stream};
     let close = post(alarms::close);
     let acknowledge = post(alarms::acknowledge);
     let assign = post(alarms::assign);
     let note = post(alarms::note);
+    let hold = post(holds::hold);
+    let release = post(holds::release);
     let file = get(evidence::file);
     let retry = post(deliveries::retry);
     let picture = get(snapshot::newest);
@@ -151,6 +154,8 @@ fn alarm_routes() -> Vec<Route> {
         change("/api/v1/alarms/{id}/close", HANDLERS, close),
         change("/api/v1/alarms/{id}/assign", HANDLERS, assign),
         change("/api/v1/alarms/{id}/notes", HANDLERS, note),
+        change("/api/v1/alarms/{id}/hold", MANAGERS, hold),
+        change("/api/v1/alarms/{id}/release", MANAGERS, release),
         seen(
             "evidence.seen",
             read("/api/v1/alarms/{id}/evidence/{name}", READERS, file),

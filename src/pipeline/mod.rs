@@ -10,6 +10,7 @@ pub mod recorder;
 pub mod service;
 
 mod kept;
+pub mod retention;
 mod stir;
 
 use std::path::Path;

@@ -4,6 +4,7 @@
 //! be raised before it can be kept. Stop order is the stream's: sources, camera threads (they end
 //! what is raised), recorder (evidence is written), outbox, API, store.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use tracing::{error, warn};
 
 use super::camera::{CameraThread, Report};
 use super::recorder::{REPORTS_MAX, Recorder};
+use super::retention::Keeper;
 use super::{Detectors, checkpoints};
 use crate::audit::{Key, KeyError};
 use crate::auth::password;
@@ -29,6 +31,7 @@ use crate::decode::latest::Latest;
 use crate::deliver::{Alarms, Client, ClientError, Delivering, Outbox};
 use crate::detect::SessionError;
 use crate::evidence::EvidenceContext;
+use crate::evidence::room::{Room, SystemDisk};
 use crate::health::{Board, Threads};
 use crate::http::{
     self, Api, CameraInfo, CameraScene, Limits, SignIn, SiteInfo, Tls, TlsError, Transport,
@@ -85,6 +88,8 @@ pub struct Service {
     http: JoinHandle<()>,
     checkpoints: Option<JoinHandle<()>>,
     stop_checkpoints: CancellationToken,
+    keeper: Option<JoinHandle<()>>,
+    stop_keeper: CancellationToken,
 }
 
 impl Service {
@@ -139,6 +144,7 @@ impl Service {
             let (store, stop) = (store.clone(), stop_checkpoints.clone());
             tokio::spawn(checkpoints::keep(store, key, config.data_dir.clone(), stop))
         });
+        let stop_keeper = CancellationToken::new();
         let api = shared.api(&config, store.clone(), audit_key, tls)?;
         let mut service = Self {
             address,
@@ -147,7 +153,9 @@ impl Service {
             stop_sources: CancellationToken::new(),
             sources: Vec::new(),
             threads: Vec::new(),
-            recorder: shared.record(alarms.clone(), reported),
+            recorder: shared.record(&config, alarms.clone(), reported),
+            keeper: shared.keep(&config, &store, &alarms, stop_keeper.clone()),
+            stop_keeper,
             alarms,
             outbox,
             http: tokio::spawn(serve(listener, api, stop_http.clone())),
@@ -201,6 +209,10 @@ impl Service {
             error!("a camera's thread had panicked");
         }
         ended("the recorder", self.recorder).await;
+        self.stop_keeper.cancel();
+        if let Some(keeper) = self.keeper {
+            ended("the keeper of the disk", keeper).await;
+        }
         self.alarms.stop().await;
         self.outbox.stop(SENDING_GRACE).await;
         self.stop_http.cancel();
@@ -255,16 +267,53 @@ struct Shared {
 
 impl Shared {
     /// Starts the recorder.
-    fn record(&self, alarms: Alarms, reported: mpsc::Receiver<Report>) -> JoinHandle<()> {
+    fn record(
+        &self,
+        config: &Config,
+        alarms: Alarms,
+        reported: mpsc::Receiver<Report>,
+    ) -> JoinHandle<()> {
         let recorder = Recorder {
             alarms,
             evidence_root: self.evidence_root.clone(),
+            room: Room {
+                disk: Arc::new(SystemDisk),
+                // The keeper frees room at `min_free`; it may be late by some alarms.
+                floor_bytes: config.retention.min_free_bytes / 2,
+            },
         };
         let alive = self.threads.enter("the recorder");
         tokio::spawn(async move {
             let _alive = alive;
             recorder.run(reported).await;
         })
+    }
+
+    /// Starts the keeper of the disk; there is none where the disk takes nothing.
+    fn keep(
+        &self,
+        config: &Config,
+        store: &Store,
+        alarms: &Alarms,
+        stop: CancellationToken,
+    ) -> Option<JoinHandle<()>> {
+        if store.durability() == Durability::Volatile {
+            return None;
+        }
+        let keeper = Keeper {
+            store: store.clone(),
+            alarms: alarms.clone(),
+            evidence_root: self.evidence_root.clone(),
+            rules: config.retention,
+            disk: Arc::new(SystemDisk),
+            clock: Arc::clone(&self.clock),
+            raised: BTreeMap::new(),
+        };
+        let alive = self.threads.enter("the keeper of the disk");
+        Some(tokio::spawn(async move {
+            let _alive = alive;
+            keeper.run(stop).await;
+        }))
     }
 
     fn api(

@@ -29,7 +29,9 @@ impl Route {
     /// Returns whether the endpoint wants this alarm.
     pub fn wants(&self, alarm: &AlarmRecord) -> bool {
         let kind = self.kinds.is_empty() || self.kinds.contains(&alarm.kind);
-        let site = self.sites.is_empty() || self.sites.contains(&alarm.site);
+        // What is about the service itself concerns every site.
+        let is_own = alarm.site.as_str() == crate::id::SERVICE;
+        let site = is_own || self.sites.is_empty() || self.sites.contains(&alarm.site);
         kind && site && alarm.score >= self.min_score
     }
 }

@@ -63,6 +63,10 @@ pub enum StoreError {
     },
     #[error("alarm {alarm} is in the hands of {by} already")]
     Taken { alarm: AlarmId, by: String },
+    #[error("the evidence of alarm {0} is deleted already: there is nothing to hold")]
+    EvidenceDeleted(AlarmId),
+    #[error("the evidence of alarm {0} is not held")]
+    NotHeld(AlarmId),
     #[error("delivery {0} is not dead: only a dead letter can be sent again")]
     NotDead(DeliveryId),
     #[error("there is no account {0}")]
@@ -97,6 +101,8 @@ impl StoreError {
                 | Self::UnknownEndpoint(_)
                 | Self::WrongState { .. }
                 | Self::Taken { .. }
+                | Self::EvidenceDeleted(_)
+                | Self::NotHeld(_)
                 | Self::NotDead(_)
                 | Self::UnknownAccount(_)
                 | Self::UnknownToken(_)

@@ -23,6 +23,8 @@ pub mod handling;
 pub mod inspect;
 pub mod lifecycle;
 mod open;
+pub mod retention;
+mod reserve;
 mod row;
 pub mod session;
 pub mod token;
@@ -30,6 +32,7 @@ pub mod transfer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Sqlite, Transaction};
@@ -48,6 +51,7 @@ pub use event::{AlarmSnapshot, EventKind, EventRecord};
 pub use evidence::{EvidenceFile, EvidenceReport, EvidenceState};
 pub use handling::NoteRecord;
 pub use lifecycle::{AlarmEnd, NewAlarm, Recovered};
+pub use retention::{Deletable, Deletion, DeletionRule, EvidenceUse, Hold, Removal};
 pub use session::{SessionLimits, SessionRecord};
 pub use token::{TokenGrant, TokenRecord};
 pub use transfer::{AlarmCopy, Arrival};
@@ -75,6 +79,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     /// The newest event's seq.
     newest: watch::Sender<i64>,
+    /// The oldest event's seq; 0 where there is none.
+    oldest: AtomicI64,
     /// Counts changes of the outbox that its workers did not make themselves.
     outbox: watch::Sender<u64>,
     /// Held as long as the store is open.

@@ -20,7 +20,7 @@ use crate::http::query::NoQuery;
 use crate::http::v1::alarms::find;
 use crate::http::{Api, Service};
 use crate::scene::facade::FacadeScene;
-use crate::store::{AlarmDetail, EvidenceState, NoteRecord};
+use crate::store::{AlarmDetail, Deletion, EvidenceState, Hold, NoteRecord};
 
 #[derive(Template)]
 #[template(path = "alarm.html", config = "src/http/ui/askama.toml")]
@@ -29,6 +29,9 @@ struct AlarmPage {
     seq: i64,
     alarm: AlarmView,
     may_handle: bool,
+    may_hold: bool,
+    hold: Option<Hold>,
+    deletion: Option<Deletion>,
     may_mend: bool,
     handlers: Vec<String>,
     clip: Option<String>,
@@ -68,6 +71,9 @@ pub(crate) async fn show(
     page(&AlarmPage {
         seq,
         may_handle: frame.is(&HANDLERS),
+        may_hold: frame.is(&[Role::Manager]),
+        hold: detail.alarm.hold.clone(),
+        deletion: detail.alarm.evidence_deleted,
         may_mend: frame.is(&[Role::Manager]),
         handlers: handlers(&service).await?,
         clip: url(evidence::CLIP),
@@ -78,7 +84,11 @@ pub(crate) async fn show(
             EvidenceState::Pending => t.evidence_pending,
             EvidenceState::Ready | EvidenceState::Missing => t.evidence_none,
         },
-        evidence_reason: detail.alarm.evidence_reason.clone(),
+        // Told in the reader's own language where it was deleted.
+        evidence_reason: match detail.alarm.evidence_deleted {
+            Some(_) => None,
+            None => detail.alarm.evidence_reason.clone(),
+        },
         fall: is_fall
             .then(|| charts::fall(t, &detail.track, facade))
             .flatten(),
