@@ -113,6 +113,10 @@ pub struct Camera {
     pub scene: Scene,
     /// SHA-256 of the scene file, for the manifest; none without one.
     pub scene_sha256: Option<String>,
+    /// The scene file's text; none without one.
+    pub scene_text: Option<String>,
+    /// Where the scene is kept, or will be once somebody draws one.
+    pub scene_file: PathBuf,
 }
 
 /// Where a camera's packets come from.

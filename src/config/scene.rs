@@ -25,8 +25,22 @@ pub enum SceneFileError {
     Check { path: PathBuf, problem: SceneError },
 }
 
+/// A scene file as it lies on the disk.
+#[derive(Clone, Debug)]
+pub(super) struct SceneFile {
+    pub scene: Scene,
+    pub text: String,
+    /// Of the text, in hexadecimal.
+    pub sha256: String,
+}
+
 /// Reads and checks a scene file. Returns the scene and the file's SHA-256 in hexadecimal.
 pub fn read_scene(path: &Path) -> Result<(Scene, String), SceneFileError> {
+    read_scene_file(path).map(|file| (file.scene, file.sha256))
+}
+
+/// Reads and checks a scene file.
+pub(super) fn read_scene_file(path: &Path) -> Result<SceneFile, SceneFileError> {
     let owned = || path.to_path_buf();
     let text = std::fs::read_to_string(path).map_err(|source| SceneFileError::Read {
         path: owned(),
@@ -42,8 +56,10 @@ pub fn read_scene(path: &Path) -> Result<(Scene, String), SceneFileError> {
         problem,
     })?;
     let digest = Sha256::digest(text.as_bytes());
-    Ok((
+    let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(SceneFile {
         scene,
-        digest.iter().map(|byte| format!("{byte:02x}")).collect(),
-    ))
+        text,
+        sha256,
+    })
 }

@@ -91,6 +91,11 @@ impl Collector {
         }
     }
 
+    /// Says what the evidence of later alarms has in common; alarms that are open keep theirs.
+    pub fn set_context(&mut self, context: Arc<EvidenceContext>) {
+        self.context = context;
+    }
+
     /// Begins a timeline. Clips that are open are cut here and go to `ready`.
     pub fn start(&mut self, info: Arc<StreamInfo>, ready: &mut Vec<EvidenceJob>) {
         self.close_all("the stream began anew", ready);

@@ -14,6 +14,7 @@ pub(super) mod cameras;
 mod charts;
 pub(super) mod language;
 pub(super) mod password;
+pub(super) mod scene;
 pub(super) mod sign_in;
 pub(super) mod texts;
 mod view;

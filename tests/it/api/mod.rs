@@ -9,6 +9,7 @@ mod openapi;
 mod pages;
 mod people;
 mod pictures;
+mod scenes;
 mod status;
 mod stream;
 
@@ -82,7 +83,7 @@ impl Service {
                 id: SiteId::parse("garden").expect("an id"),
                 name: "Garden".to_owned(),
             }],
-            scenes: Default::default(),
+            scenes: scenes::in_force(folder.path()),
             metrics: Metrics::install().expect("no other recorder"),
             clock,
             evidence_root: folder.path().join("evidence"),
