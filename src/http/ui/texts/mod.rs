@@ -403,6 +403,17 @@ pub(crate) fn fill(text: &str, values: &[&dyn std::fmt::Display]) -> String {
     filled
 }
 
+/// Fails where a text is empty, in the wrong language, or holds other places than its twin.
+#[cfg(test)]
+fn check_languages(zh: &[(&str, &str)], en: &[(&str, &str)]) {
+    for ((name, zh), (_, en)) in zh.iter().zip(en) {
+        assert!(!zh.trim().is_empty() && !en.trim().is_empty(), "{name}");
+        assert!(zh.chars().any(|c| c as u32 > 0x2E80), "{name}: {zh}");
+        assert!(en.chars().all(|c| (c as u32) < 0x2E80), "{name}: {en}");
+        assert_eq!(zh.matches("{}").count(), en.matches("{}").count(), "{name}");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -419,16 +430,5 @@ mod tests {
     #[test]
     fn no_text_is_empty_or_left_in_the_other_language() {
         check_languages(&ZH.all(), &EN.all());
-    }
-}
-
-/// Fails where a text is empty, in the wrong language, or holds other places than its twin.
-#[cfg(test)]
-fn check_languages(zh: &[(&str, &str)], en: &[(&str, &str)]) {
-    for ((name, zh), (_, en)) in zh.iter().zip(en) {
-        assert!(!zh.trim().is_empty() && !en.trim().is_empty(), "{name}");
-        assert!(zh.chars().any(|c| c as u32 > 0x2E80), "{name}: {zh}");
-        assert!(en.chars().all(|c| (c as u32) < 0x2E80), "{name}: {en}");
-        assert_eq!(zh.matches("{}").count(), en.matches("{}").count(), "{name}");
     }
 }
