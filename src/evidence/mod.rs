@@ -25,6 +25,8 @@ pub mod collector;
 pub mod ink;
 pub mod manifest;
 pub mod picture;
+pub mod recode;
+pub mod redact;
 pub mod room;
 pub mod strobe;
 mod write;
