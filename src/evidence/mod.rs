@@ -38,6 +38,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use redact::{Redactor, Treatment};
+
 pub use collector::{Collector, EvidenceContext, EvidenceJob, Raised};
 
 use crate::id::AlarmId;

@@ -6,11 +6,14 @@
 //! On a facade the scene's masks are black; people are a few pixels there.
 
 use image::{Rgb, RgbImage};
+use serde::{Deserialize, Serialize};
 
 use super::ink;
 use crate::alarm::TrackPoint;
 use crate::clock::StreamTime;
+use crate::detect::ebike::{Class, EbikeDetector, Least};
 use crate::geometry::{BoxPx, Point, Polygon};
+use crate::scene::Kind;
 
 /// Blocks across a pixelated picture: an elevator camera shows a face 1/15 to 1/8 as wide as the
 /// picture, so it becomes two to three blocks.
@@ -20,6 +23,70 @@ const BLOCKS_ACROSS: u32 = 24;
 const TRACK_GAP_S: f64 = 1.0;
 /// Lines of the watermark from top to bottom.
 const MARKS: u32 = 3;
+
+/// From this score on something may be a person: half of what keeps a track alive, as hiding too much
+/// costs less than showing too much.
+const PERSON_SCORE: f64 = 0.12;
+
+/// What was done to pictures and clips for the export. All of them carry the ticket's watermark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Treatment {
+    /// Masks are black and people in elevators pixelated: what is given where nothing else is said.
+    Protected,
+    /// Everything can be seen as the camera saw it.
+    Plain,
+}
+
+impl Treatment {
+    /// Returns the name used in JSON and SQL.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Protected => "protected",
+            Self::Plain => "plain",
+        }
+    }
+}
+
+/// Redacts one camera's pictures.
+#[derive(Debug)]
+pub struct Redactor {
+    pub treatment: Treatment,
+    pub kind: Kind,
+    pub masks: Vec<Polygon>,
+    /// Finds people on the e-bike; without it the e-bike is pixelated with the rest.
+    pub detector: Option<EbikeDetector>,
+}
+
+impl Redactor {
+    /// Redacts a picture of which the camera's own fills the upper `height_px` rows. `thing` is where
+    /// the alarm's thing is on it.
+    pub fn redact(&mut self, picture: &mut RgbImage, height_px: u32, thing: Option<&BoxPx>) {
+        if self.treatment == Treatment::Plain {
+            return;
+        }
+        match self.kind {
+            Kind::Facade => black_out(picture, &self.masks, height_px),
+            Kind::Elevator => {
+                let people = thing.and_then(|_| self.people(picture));
+                let open = people.as_ref().and(thing);
+                pixelate(picture, open, people.as_deref().unwrap_or_default());
+            }
+        }
+    }
+
+    /// Returns where people are; none where that cannot be told.
+    fn people(&mut self, picture: &RgbImage) -> Option<Vec<BoxPx>> {
+        let least = Least::Score(PERSON_SCORE);
+        let found = self
+            .detector
+            .as_mut()?
+            .detect_picture(picture, least)
+            .ok()?;
+        let people = found.iter().filter(|found| found.class == Class::Person);
+        Some(people.map(|person| person.area).collect())
+    }
+}
 
 /// Pixelates everything outside `open` and everything inside `closed`.
 pub fn pixelate(picture: &mut RgbImage, open: Option<&BoxPx>, closed: &[BoxPx]) {

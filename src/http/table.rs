@@ -92,6 +92,7 @@ pub fn routes() -> Vec<Route> {
     let mut table = service_routes();
     table.extend(alarm_routes());
     table.extend(scene_routes());
+    table.extend(record_routes());
     table.extend(people_routes());
     table.extend(page_routes());
     table
@@ -200,6 +201,21 @@ fn scene_routes() -> Vec<Route> {
             SCENE_READERS,
             get(ui::scene::show),
         )),
+    ]
+}
+
+fn record_routes() -> Vec<Route> {
+    use v1::exports;
+    let approve = post(exports::approve);
+    let refuse = post(exports::refuse);
+    let bundle = get(exports::bundle);
+    vec![
+        read("/api/v1/exports", READERS, get(exports::list)),
+        change("/api/v1/exports", HANDLERS, post(exports::ask)),
+        change("/api/v1/exports/{id}/approve", MANAGERS, approve),
+        change("/api/v1/exports/{id}/refuse", MANAGERS, refuse),
+        read("/api/v1/exports/{id}/bundle", HANDLERS, bundle),
+        page(read("/exports", READERS, get(ui::exports::show))),
     ]
 }
 

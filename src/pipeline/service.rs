@@ -20,7 +20,7 @@ use tracing::{error, warn};
 
 use super::camera::{CameraThread, Report};
 use super::recorder::{REPORTS_MAX, Recorder};
-use super::retention::Keeper;
+use super::upkeep::{Parts, Upkeep};
 use super::{Detectors, checkpoints};
 use crate::audit::{Key, KeyError};
 use crate::auth::password;
@@ -88,8 +88,7 @@ pub struct Service {
     http: JoinHandle<()>,
     checkpoints: Option<JoinHandle<()>>,
     stop_checkpoints: CancellationToken,
-    keeper: Option<JoinHandle<()>>,
-    stop_keeper: CancellationToken,
+    upkeep: Upkeep,
 }
 
 impl Service {
@@ -146,8 +145,7 @@ impl Service {
             let (store, stop) = (store.clone(), stop_checkpoints.clone());
             tokio::spawn(checkpoints::keep(store, key, config.data_dir.clone(), stop))
         });
-        let stop_keeper = CancellationToken::new();
-        let api = shared.api(&config, store.clone(), audit_key, tls)?;
+        let api = shared.api(&config, store.clone(), audit_key.clone(), tls)?;
         let mut service = Self {
             address,
             first_password,
@@ -156,8 +154,7 @@ impl Service {
             sources: Vec::new(),
             threads: Vec::new(),
             recorder: shared.record(&config, alarms.clone(), reported),
-            keeper: shared.keep(&config, &store, &alarms, stop_keeper.clone()),
-            stop_keeper,
+            upkeep: shared.upkeep(&config, &store, &alarms, audit_key),
             alarms,
             outbox,
             http: tokio::spawn(serve(listener, api, stop_http.clone())),
@@ -211,10 +208,7 @@ impl Service {
             error!("a camera's thread had panicked");
         }
         ended("the recorder", self.recorder).await;
-        self.stop_keeper.cancel();
-        if let Some(keeper) = self.keeper {
-            ended("the keeper of the disk", keeper).await;
-        }
+        self.upkeep.stop().await;
         self.alarms.stop().await;
         self.outbox.stop(SENDING_GRACE).await;
         self.stop_http.cancel();
@@ -292,31 +286,24 @@ impl Shared {
         })
     }
 
-    /// Starts the keeper of the disk; there is none where the disk takes nothing.
-    fn keep(
-        &self,
-        config: &Config,
-        store: &Store,
-        alarms: &Alarms,
-        stop: CancellationToken,
-    ) -> Option<JoinHandle<()>> {
-        if store.durability() == Durability::Volatile {
-            return None;
-        }
-        let keeper = Keeper {
+    /// Starts the work beside the stream.
+    fn upkeep(&self, config: &Config, store: &Store, alarms: &Alarms, key: Option<Key>) -> Upkeep {
+        Upkeep::start(Parts {
             store: store.clone(),
             alarms: alarms.clone(),
             evidence_root: self.evidence_root.clone(),
             rules: config.retention,
-            disk: Arc::new(SystemDisk),
             clock: Arc::clone(&self.clock),
-            raised: BTreeMap::new(),
-        };
-        let alive = self.threads.enter("the keeper of the disk");
-        Some(tokio::spawn(async move {
-            let _alive = alive;
-            keeper.run(stop).await;
-        }))
+            threads: self.threads.clone(),
+            key,
+            kinds: config
+                .cameras
+                .iter()
+                .map(|camera| (camera.id.clone(), camera.kind))
+                .collect(),
+            scenes: self.scenes.clone(),
+            detector: self.detectors.ebike().clone(),
+        })
     }
 
     fn api(
@@ -464,7 +451,7 @@ fn camera_info(camera: &Camera) -> CameraInfo {
     }
 }
 
-async fn ended(what: &str, task: JoinHandle<()>) {
+pub(super) async fn ended(what: &str, task: JoinHandle<()>) {
     if let Err(error) = task.await {
         error!(
             error = &error as &dyn std::error::Error,

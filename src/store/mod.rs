@@ -28,6 +28,7 @@ mod reserve;
 mod row;
 pub mod scene;
 pub mod session;
+pub mod ticket;
 pub mod token;
 pub mod transfer;
 
@@ -55,6 +56,7 @@ pub use lifecycle::{AlarmEnd, NewAlarm, Recovered};
 pub use retention::{Deletable, Deletion, DeletionRule, EvidenceUse, Hold, Removal};
 pub use scene::{SceneChange, SceneText};
 pub use session::{SessionLimits, SessionRecord};
+pub use ticket::{Decision, Made, NewTicket, Scope, TicketId, TicketRecord, TicketState};
 pub use token::{TokenGrant, TokenRecord};
 pub use transfer::{AlarmCopy, Arrival};
 

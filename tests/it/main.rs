@@ -9,6 +9,7 @@ mod decode;
 mod deliver;
 mod ebike;
 mod evidence;
+mod exports;
 mod falling;
 mod fault;
 mod gates;

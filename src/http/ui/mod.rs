@@ -12,6 +12,7 @@ pub(super) mod audit;
 pub(super) mod board;
 pub(super) mod cameras;
 mod charts;
+pub(super) mod exports;
 pub(super) mod language;
 pub(super) mod password;
 pub(super) mod scene;
@@ -104,10 +105,11 @@ impl Frame {
             Role::Auditor,
             Role::Maintainer,
         ];
-        let all: [(&[Role], &'static str, &'static str); 5] = [
+        let all: [(&[Role], &'static str, &'static str); 6] = [
             (&READERS, "/board", t.board),
             (&READERS, "/alarms", t.alarms),
             (&keepers, "/cameras", t.cameras),
+            (&READERS, "/exports", self.language.records().exports),
             (&[Role::Auditor], "/audit", t.audit),
             (&[Role::Admin, Role::Auditor], "/accounts", t.accounts),
         ];
