@@ -1,6 +1,7 @@
 //! Judges a configuration as written: ids, references, ranges, files, secrets. Gathers all that is
 //! wrong instead of stopping at the first.
 
+mod escalation;
 mod retention;
 
 use std::collections::HashSet;
@@ -19,7 +20,7 @@ use crate::deliver::{EndpointConfig, Secret};
 use crate::id::{CameraId, EndpointId, SERVICE, SiteId};
 use crate::scene::Scene;
 use crate::source::rtsp::{CameraUrl, Credentials, Deadlines, RtspCamera, Transport};
-use crate::store::SessionLimits;
+use crate::store::{Hears, SessionLimits};
 
 /// The folder in the data directory of scenes whose cameras name no file of their own.
 const DRAWN: &str = "scenes";
@@ -76,10 +77,16 @@ impl Check<'_> {
             .iter()
             .filter_map(|camera| self.camera(camera, &sites))
             .collect();
-        let endpoints = file
+        let endpoints: Vec<_> = file
             .endpoint
             .iter()
             .filter_map(|endpoint| self.endpoint(endpoint, &sites))
+            .collect();
+        let steps = &file.escalation;
+        self.unique("escalation", steps.iter().map(|step| &step.id));
+        let escalations = steps
+            .iter()
+            .filter_map(|step| self.escalation(step, &sites, &endpoints))
             .collect();
         Some(Config {
             data_dir: self.folder.join(file.data_dir),
@@ -91,6 +98,7 @@ impl Check<'_> {
             sites,
             cameras,
             endpoints,
+            escalations,
             advice: std::mem::take(&mut self.advice),
         })
     }
@@ -330,6 +338,10 @@ impl Check<'_> {
             kinds: endpoint.kinds.clone(),
             sites: wanted.into_iter().collect::<Option<_>>()?,
             min_score,
+            hears: match endpoint.escalations_only {
+                true => Hears::Escalations,
+                false => Hears::Alarms,
+            },
             timeout: timeout?,
         })
     }

@@ -28,7 +28,7 @@ use crate::clock::Clock;
 use crate::config::{self, Camera, Config, Input};
 use crate::decode::Frame;
 use crate::decode::latest::Latest;
-use crate::deliver::{Alarms, Client, ClientError, Delivering, Outbox};
+use crate::deliver::{Alarms, Client, ClientError, Delivering, Outbox, escalation};
 use crate::detect::SessionError;
 use crate::evidence::room::{Room, SystemDisk};
 use crate::health::{Board, Threads};
@@ -85,6 +85,8 @@ pub struct Service {
     recorder: JoinHandle<()>,
     alarms: Alarms,
     outbox: Outbox,
+    escalation: JoinHandle<()>,
+    stop_escalation: CancellationToken,
     http: JoinHandle<()>,
     checkpoints: Option<JoinHandle<()>>,
     stop_checkpoints: CancellationToken,
@@ -122,6 +124,9 @@ impl Service {
         let first_password = add_first_account(&store).await?;
         note_scenes(&store, &config.cameras).await;
         let outbox = Outbox::start(&store, &delivering);
+        let stop_escalation = CancellationToken::new();
+        let steps = config.escalations.clone();
+        let escalation = escalation::run(store.clone(), steps, stop_escalation.clone());
         let alarms = Alarms::new(store.clone(), delivering);
         let (reports, reported) = mpsc::channel(REPORTS_MAX);
         let shared = Shared {
@@ -157,6 +162,8 @@ impl Service {
             upkeep: shared.upkeep(&config, &store, &alarms, audit_key),
             alarms,
             outbox,
+            escalation: tokio::spawn(escalation),
+            stop_escalation,
             http: tokio::spawn(serve(listener, api, stop_http.clone())),
             stop_http,
             store,
@@ -209,6 +216,8 @@ impl Service {
         }
         ended("the recorder", self.recorder).await;
         self.upkeep.stop().await;
+        self.stop_escalation.cancel();
+        ended("the escalation", self.escalation).await;
         self.alarms.stop().await;
         self.outbox.stop(SENDING_GRACE).await;
         self.stop_http.cancel();

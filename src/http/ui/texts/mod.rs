@@ -99,6 +99,7 @@ texts!(
     ended,
     lasts,
     in_hand_of,
+    escalated,
     acknowledge,
     close,
     assign,
