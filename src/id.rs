@@ -6,6 +6,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+/// What stands in the place of the camera and the site where an alarm is about the service itself
+/// (its disk). The configuration may give it to neither.
+pub const SERVICE: &str = "plumb-service";
+
 /// A name as ids allow it: 1 to 64 of `a-z A-Z 0-9 . _ -`, not starting with a dot.
 /// It goes into paths, headers and metrics, so nothing else is let in.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

@@ -68,6 +68,21 @@ pub const METRICS: &[Metric] = &[
         "CPU time of the process",
     ),
     gauge(
+        "plumb_evidence_used_bytes",
+        Unit::Bytes,
+        "Evidence on the disk",
+    ),
+    gauge(
+        "plumb_evidence_held_bytes",
+        Unit::Bytes,
+        "Evidence that is held and never deleted",
+    ),
+    gauge(
+        "plumb_evidence_room_bytes",
+        Unit::Bytes,
+        "What evidence may take",
+    ),
+    gauge(
         "plumb_process_resident_bytes",
         Unit::Bytes,
         "Memory of the process in RAM",

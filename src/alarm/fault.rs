@@ -199,7 +199,10 @@ impl FaultRules {
                 let short = figures.fps.map(|fps| FPS_MIN - fps);
                 above(short, FPS_SLACK, FPS_SLACK / 2.0)
             }
-            AlarmKind::FallingObject | AlarmKind::EbikeInElevator => Sign::Neither,
+            AlarmKind::FallingObject
+            | AlarmKind::EbikeInElevator
+            | AlarmKind::DiskFilling
+            | AlarmKind::DiskFull => Sign::Neither,
         }
     }
 

@@ -41,6 +41,10 @@ pub enum AlarmKind {
     ClockDrift,
     /// More motion than a fall can be told from (rain, a cloud, foliage): falls may be missed.
     Flooded,
+    /// Evidence has taken most of the room that it may take.
+    DiskFilling,
+    /// It has taken all of it: evidence is deleted before its time, or not kept at all.
+    DiskFull,
 }
 
 impl AlarmKind {
@@ -57,10 +61,13 @@ impl AlarmKind {
             Self::SlowFrames => "slow_frames",
             Self::ClockDrift => "clock_drift",
             Self::Flooded => "flooded",
+            Self::DiskFilling => "disk_filling",
+            Self::DiskFull => "disk_full",
         }
     }
 
-    /// Returns whether this is a fault of the camera rather than an event before it.
+    /// Returns whether this is a fault of a camera or of the service, rather than an event before a
+    /// camera.
     pub fn is_fault(self) -> bool {
         !matches!(self, Self::FallingObject | Self::EbikeInElevator)
     }

@@ -75,6 +75,11 @@ impl Role {
     }
 }
 
+/// Who may see people in what cameras saw: those who handle alarms, and those who check how that is
+/// done (indicator 21 gives maintaining staff no evidence, and admins need none). To everybody else
+/// an elevator is shown in coarse blocks only. This is the one place that says so.
+pub const SEE_PEOPLE: [Role; 3] = [Role::Operator, Role::Manager, Role::Auditor];
+
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

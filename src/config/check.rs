@@ -2,6 +2,7 @@
 //! wrong instead of stopping at the first.
 
 mod escalation;
+mod retention;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -16,7 +17,7 @@ use url::Url;
 use super::scene::{SceneFile, read_scene_file};
 use super::{Camera, Config, Http, Input, Problem, Site, TlsFiles, file};
 use crate::deliver::{EndpointConfig, Secret};
-use crate::id::{CameraId, EndpointId, SiteId};
+use crate::id::{CameraId, EndpointId, SERVICE, SiteId};
 use crate::scene::Scene;
 use crate::source::rtsp::{CameraUrl, Credentials, Deadlines, RtspCamera, Transport};
 use crate::store::{Hears, SessionLimits, Shelved};
@@ -53,6 +54,7 @@ struct Check<'a> {
 impl Check<'_> {
     fn config(&mut self, file: file::File) -> Option<Config> {
         let http = self.http(&file.http);
+        let retention = self.retention(&file.retention);
         let sites: Vec<Site> = file
             .site
             .iter()
@@ -90,6 +92,7 @@ impl Check<'_> {
             data_dir: self.folder.join(file.data_dir),
             http: http?,
             log: file.log.format,
+            retention: retention?,
             models_dir: file.models.dir.map(|dir| self.folder.join(dir)),
             runtime: file.models.runtime.map(|path| self.folder.join(path)),
             sites,
@@ -468,6 +471,13 @@ impl Check<'_> {
         text: &Spanned<String>,
     ) -> Option<T> {
         match text.get_ref().parse() {
+            Ok(_) if text.get_ref() == SERVICE => {
+                self.tell(
+                    Some(text),
+                    format!("the id {SERVICE:?} is Plumb's own: choose another"),
+                );
+                None
+            }
             Ok(id) => Some(id),
             Err(error) => {
                 self.tell(Some(text), error.to_string());

@@ -22,6 +22,8 @@ pub(super) struct File {
     #[serde(default)]
     pub models: Models,
     #[serde(default)]
+    pub retention: Retention,
+    #[serde(default)]
     pub site: Vec<Site>,
     #[serde(default)]
     pub camera: Vec<Camera>,
@@ -67,6 +69,33 @@ impl Default for Http {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Log {
     pub format: super::LogFormat,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Retention {
+    pub evidence_days: Spanned<u64>,
+    pub evidence_budget_mib: Option<Spanned<u64>>,
+    pub min_free_mib: Spanned<u64>,
+    pub warn_percent: Spanned<u64>,
+    pub full_percent: Spanned<u64>,
+    pub reserve_mib: Spanned<u64>,
+    pub event_days: Spanned<u64>,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        let unwritten = |value| Spanned::new(0..0, value);
+        Self {
+            evidence_days: unwritten(90),
+            evidence_budget_mib: None,
+            min_free_mib: unwritten(2048),
+            warn_percent: unwritten(80),
+            full_percent: unwritten(95),
+            reserve_mib: unwritten(64),
+            event_days: unwritten(30),
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]

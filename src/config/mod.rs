@@ -8,6 +8,7 @@ mod scene;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 use url::Url;
@@ -27,6 +28,7 @@ pub struct Config {
     pub data_dir: PathBuf,
     pub http: Http,
     pub log: LogFormat,
+    pub retention: Retention,
     pub models_dir: Option<PathBuf>,
     pub runtime: Option<PathBuf>,
     pub sites: Vec<Site>,
@@ -69,6 +71,20 @@ impl Http {
         let own = || Url::parse(&format!("{scheme}://{address}/")).expect("an address makes a URL");
         self.public_url.clone().unwrap_or_else(own)
     }
+}
+
+/// How long things are kept, and how much room they may take.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Retention {
+    pub evidence: Duration,
+    /// None: what the disk has.
+    pub evidence_budget_bytes: Option<u64>,
+    pub min_free_bytes: u64,
+    /// Shares of the room, 0..1.
+    pub warn_share: f64,
+    pub full_share: f64,
+    pub reserve_bytes: u64,
+    pub events: Duration,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

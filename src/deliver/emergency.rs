@@ -133,6 +133,10 @@ impl Alarms {
                 Ok(()) => return Ok(Kept::OnDisk),
                 Err(Trouble::Refused(error)) => return Err(error),
                 Err(Trouble::Disk(reason)) => *emergency = Some(self.begin(reason).await?),
+                Err(Trouble::Full(reason)) => match self.on_reserve(&command).await {
+                    true => return Ok(Kept::OnDisk),
+                    false => *emergency = Some(self.begin(reason).await?),
+                },
             }
         }
         let Some(state) = emergency.as_ref() else {
@@ -148,6 +152,15 @@ impl Alarms {
             );
         }
         kept.map(|()| Kept::InMemory)
+    }
+
+    /// Returns whether the disk took the command once it was given the database's reserve.
+    async fn on_reserve(&self, command: &Command<'_>) -> bool {
+        if !self.0.disk.spend_reserve() {
+            return false;
+        }
+        tracing::error!("the disk is full: the database lives on its reserve");
+        on_disk(&self.0.disk, command).await.is_ok()
     }
 
     async fn begin(&self, reason: String) -> Result<Emergency, StoreError> {
@@ -217,12 +230,15 @@ impl Alarms {
 /// Why a command did not reach the disk.
 enum Trouble {
     Disk(String),
+    /// As [`Trouble::Disk`], for want of room.
+    Full(String),
     Refused(StoreError),
 }
 
 async fn on_disk(disk: &Store, command: &Command<'_>) -> Result<(), Trouble> {
     match tokio::time::timeout(COMMIT_MAX, command.apply(disk)).await {
         Ok(Ok(())) => Ok(()),
+        Ok(Err(error @ StoreError::Full { .. })) => Err(Trouble::Full(reason_of(&error))),
         Ok(Err(error)) if error.is_disk() => Err(Trouble::Disk(reason_of(&error))),
         Ok(Err(error)) => Err(Trouble::Refused(error)),
         // It may still succeed: then the alarm is on both, with the same delivery ids.

@@ -25,6 +25,9 @@ pub mod collector;
 pub mod ink;
 pub mod manifest;
 pub mod picture;
+pub mod recode;
+pub mod redact;
+pub mod room;
 pub mod strobe;
 mod write;
 
@@ -34,6 +37,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+pub use redact::{Redactor, Treatment};
 
 pub use collector::{Collector, EvidenceContext, EvidenceJob, Raised};
 

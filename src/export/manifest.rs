@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alarm::AlarmKind;
 use crate::audit::Key;
-use crate::evidence::{MissingFile, sha256_hex};
+use crate::evidence::{MissingFile, Treatment, sha256_hex};
 use crate::id::{AlarmId, CameraId, SiteId};
 
 /// Names the layout; another layout gets another name.
@@ -15,26 +15,6 @@ pub const MANIFEST: &str = "manifest.json";
 pub const SIGNATURE: &str = "signature.json";
 /// The algorithm of [`Key`].
 pub const ED25519: &str = "ed25519";
-
-/// What was done to pictures and clips for the export. All of them carry the ticket's watermark.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Treatment {
-    /// Masks are black and people in elevators pixelated: what is given where nothing else is said.
-    Protected,
-    /// Everything can be seen as the camera saw it.
-    Plain,
-}
-
-impl Treatment {
-    /// Returns the name used in JSON and SQL.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Protected => "protected",
-            Self::Plain => "plain",
-        }
-    }
-}
 
 /// What `manifest.json` holds, in this order. Times that end in `_at_ms` are Unix milliseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

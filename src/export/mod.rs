@@ -38,9 +38,32 @@
 //! `source_sha256` of a file is the digest that the evidence itself has, in the service's store and
 //! in the evidence's own manifest: it ties what was changed for the export to what was recorded.
 
+pub mod bundle;
 pub mod manifest;
 
+use std::path::{Path, PathBuf};
+
+pub use crate::evidence::Treatment;
+pub use bundle::{BundleError, Making, View};
 pub use manifest::{
     AlarmEntry, FileEntry, MANIFEST, Manifest, SIGNATURE, SignatureFile, SignatureRecord,
-    TicketEntry, Treatment,
+    TicketEntry,
 };
+
+use crate::store::TicketId;
+
+/// Returns the folder in which bundles lie until they expire: beside the evidence.
+pub fn folder(evidence_root: &Path) -> PathBuf {
+    evidence_root.with_file_name("exports")
+}
+
+/// Returns where a ticket's bundle lies.
+pub fn path_of(folder: &Path, ticket: TicketId) -> PathBuf {
+    folder.join(format!("{ticket}.zip"))
+}
+
+/// Returns whose bundle a path of the folder is, or was to become; none of another file.
+pub fn ticket_of(path: &Path) -> Option<TicketId> {
+    let name = path.file_name()?.to_str()?.strip_prefix("E-")?;
+    name.split('.').next()?.parse().ok().map(TicketId)
+}

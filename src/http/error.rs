@@ -245,6 +245,10 @@ impl From<StoreError> for ApiError {
                 what: "alarm",
                 id: id.to_string(),
             },
+            StoreError::UnknownTicket(id) => Self::NotFound {
+                what: "ticket",
+                id: id.to_string(),
+            },
             StoreError::UnknownDelivery(id) => Self::NotFound {
                 what: "delivery",
                 id: id.to_string(),
@@ -275,6 +279,13 @@ impl From<StoreError> for ApiError {
             StoreError::NameTaken(_)
             | StoreError::TooMany { .. }
             | StoreError::LastAdmin(_)
+            | StoreError::EvidenceDeleted(_)
+            | StoreError::NotHeld(_)
+            | StoreError::OwnTicket(_)
+            | StoreError::Decided(_)
+            | StoreError::OthersTicket(_)
+            | StoreError::NoBundle(_)
+            | StoreError::EmptyScope
             | StoreError::OwnAccount => Self::Conflict {
                 detail: sentence(&error.to_string()),
             },

@@ -79,6 +79,7 @@ const KEEPERS: Access = Access::Roles(&[
     Role::Maintainer,
 ]);
 const MENDERS: Access = Access::Roles(&[Role::Manager, Role::Maintainer]);
+const MANAGERS: Access = Access::Roles(&[Role::Manager]);
 /// Who may look at how a camera's scene is drawn; [`MENDERS`] draw it.
 const SCENE_READERS: Access = Access::Roles(&[Role::Manager, Role::Auditor, Role::Maintainer]);
 /// Who looks through what happened, each for themselves.
@@ -94,6 +95,7 @@ pub fn routes() -> Vec<Route> {
     table.extend(alarm_routes());
     table.extend(scene_routes());
     table.extend(review_routes());
+    table.extend(record_routes());
     table.extend(people_routes());
     table.extend(page_routes());
     table
@@ -150,11 +152,13 @@ fn service_routes() -> Vec<Route> {
 }
 
 fn alarm_routes() -> Vec<Route> {
-    use v1::{alarms, cameras, deliveries, evidence, shelves, snapshot, stream};
+    use v1::{alarms, cameras, deliveries, evidence, holds, shelves, snapshot, stream};
     let close = post(alarms::close);
     let acknowledge = post(alarms::acknowledge);
     let assign = post(alarms::assign);
     let note = post(alarms::note);
+    let hold = post(holds::hold);
+    let release = post(holds::release);
     let file = get(evidence::file);
     let retry = post(deliveries::retry);
     let picture = get(snapshot::newest);
@@ -167,6 +171,8 @@ fn alarm_routes() -> Vec<Route> {
         change("/api/v1/alarms/{id}/close", HANDLERS, close),
         change("/api/v1/alarms/{id}/assign", HANDLERS, assign),
         change("/api/v1/alarms/{id}/notes", HANDLERS, note),
+        change("/api/v1/alarms/{id}/hold", MANAGERS, hold),
+        change("/api/v1/alarms/{id}/release", MANAGERS, release),
         seen(
             "evidence.seen",
             read("/api/v1/alarms/{id}/evidence/{name}", READERS, file),
@@ -212,6 +218,21 @@ fn review_routes() -> Vec<Route> {
         page(read("/review", READERS, get(review::show))),
         page(read("/review/places", READERS, get(places::show))),
         page(read("/review/trends", READERS, get(trends::show))),
+    ]
+}
+
+fn record_routes() -> Vec<Route> {
+    use v1::exports;
+    let approve = post(exports::approve);
+    let refuse = post(exports::refuse);
+    let bundle = get(exports::bundle);
+    vec![
+        read("/api/v1/exports", READERS, get(exports::list)),
+        change("/api/v1/exports", HANDLERS, post(exports::ask)),
+        change("/api/v1/exports/{id}/approve", MANAGERS, approve),
+        change("/api/v1/exports/{id}/refuse", MANAGERS, refuse),
+        read("/api/v1/exports/{id}/bundle", HANDLERS, bundle),
+        page(read("/exports", READERS, get(ui::exports::show))),
     ]
 }
 

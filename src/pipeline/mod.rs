@@ -10,6 +10,9 @@ pub mod recorder;
 pub mod service;
 
 mod kept;
+pub mod bundles;
+pub mod retention;
+mod upkeep;
 mod stir;
 
 use std::path::Path;
@@ -79,6 +82,11 @@ impl Detectors {
             Kind::Facade => Box::new(FacadeWatch::new(scene.facade, self.verifier.clone())),
             Kind::Elevator => Box::new(ElevatorWatch::new(scene.elevator, self.ebike.clone())),
         }
+    }
+
+    /// Returns the e-bike detector.
+    pub fn ebike(&self) -> &EbikeDetector {
+        &self.ebike
     }
 
     /// Returns the falling-object model.

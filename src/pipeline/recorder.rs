@@ -14,6 +14,7 @@ use super::camera::{Report, WallTimes};
 use crate::alarm::Alarm;
 use crate::deliver::Alarms;
 use crate::evidence::EvidenceJob;
+use crate::evidence::room::Room;
 use crate::id::AlarmId;
 use crate::store::{AlarmEnd, EvidenceReport, EvidenceState, NewAlarm};
 
@@ -28,6 +29,7 @@ const WRITERS: usize = 2;
 pub struct Recorder {
     pub alarms: Alarms,
     pub evidence_root: PathBuf,
+    pub room: Room,
 }
 
 impl Recorder {
@@ -92,6 +94,13 @@ impl Recorder {
 
     async fn write(&self, job: EvidenceJob) {
         let (id, seals, root) = (job.alarm(), job.seals(), self.evidence_root.clone());
+        if let Some(reason) = self.room.lacks(&root) {
+            warn!(alarm.id = %id, reason, "evidence is not written");
+            if seals {
+                self.attach(id, missing(reason)).await;
+            }
+            return;
+        }
         let written = tokio::task::spawn_blocking(move || job.write(&root)).await;
         let report = match written {
             Ok(Ok(evidence)) => {

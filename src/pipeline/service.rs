@@ -20,6 +20,7 @@ use tracing::{error, warn};
 
 use super::camera::{CameraThread, Report};
 use super::recorder::{REPORTS_MAX, Recorder};
+use super::upkeep::{Parts, Upkeep};
 use super::{Detectors, checkpoints};
 use crate::audit::{Key, KeyError};
 use crate::auth::password;
@@ -29,6 +30,7 @@ use crate::decode::Frame;
 use crate::decode::latest::Latest;
 use crate::deliver::{Alarms, Client, ClientError, Delivering, Outbox, overdue};
 use crate::detect::SessionError;
+use crate::evidence::room::{Room, SystemDisk};
 use crate::health::{Board, Threads};
 use crate::http::{
     self, Api, CameraInfo, CameraScene, Limits, SceneInForce, SignIn, SiteInfo, Tls, TlsError,
@@ -88,6 +90,7 @@ pub struct Service {
     http: JoinHandle<()>,
     checkpoints: Option<JoinHandle<()>>,
     stop_checkpoints: CancellationToken,
+    upkeep: Upkeep,
 }
 
 impl Service {
@@ -147,7 +150,7 @@ impl Service {
             let (store, stop) = (store.clone(), stop_checkpoints.clone());
             tokio::spawn(checkpoints::keep(store, key, config.data_dir.clone(), stop))
         });
-        let api = shared.api(&config, store.clone(), audit_key, tls)?;
+        let api = shared.api(&config, store.clone(), audit_key.clone(), tls)?;
         let mut service = Self {
             address,
             first_password,
@@ -155,7 +158,8 @@ impl Service {
             stop_sources: CancellationToken::new(),
             sources: Vec::new(),
             threads: Vec::new(),
-            recorder: shared.record(alarms.clone(), reported),
+            recorder: shared.record(&config, alarms.clone(), reported),
+            upkeep: shared.upkeep(&config, &store, &alarms, audit_key),
             alarms,
             outbox,
             overdue: tokio::spawn(overdue),
@@ -211,6 +215,7 @@ impl Service {
             error!("a camera's thread had panicked");
         }
         ended("the recorder", self.recorder).await;
+        self.upkeep.stop().await;
         self.stop_overdue.cancel();
         ended("the look at what is overdue", self.overdue).await;
         self.alarms.stop().await;
@@ -268,15 +273,45 @@ struct Shared {
 
 impl Shared {
     /// Starts the recorder.
-    fn record(&self, alarms: Alarms, reported: mpsc::Receiver<Report>) -> JoinHandle<()> {
+    fn record(
+        &self,
+        config: &Config,
+        alarms: Alarms,
+        reported: mpsc::Receiver<Report>,
+    ) -> JoinHandle<()> {
         let recorder = Recorder {
             alarms,
             evidence_root: self.evidence_root.clone(),
+            room: Room {
+                disk: Arc::new(SystemDisk),
+                // The keeper frees room at `min_free`; it may be late by some alarms.
+                floor_bytes: config.retention.min_free_bytes / 2,
+            },
         };
         let alive = self.threads.enter("the recorder");
         tokio::spawn(async move {
             let _alive = alive;
             recorder.run(reported).await;
+        })
+    }
+
+    /// Starts the work beside the stream.
+    fn upkeep(&self, config: &Config, store: &Store, alarms: &Alarms, key: Option<Key>) -> Upkeep {
+        Upkeep::start(Parts {
+            store: store.clone(),
+            alarms: alarms.clone(),
+            evidence_root: self.evidence_root.clone(),
+            rules: config.retention,
+            clock: Arc::clone(&self.clock),
+            threads: self.threads.clone(),
+            key,
+            kinds: config
+                .cameras
+                .iter()
+                .map(|camera| (camera.id.clone(), camera.kind))
+                .collect(),
+            scenes: self.scenes.clone(),
+            detector: self.detectors.ebike().clone(),
         })
     }
 
@@ -427,7 +462,7 @@ fn camera_info(camera: &Camera) -> CameraInfo {
     }
 }
 
-async fn ended(what: &str, task: JoinHandle<()>) {
+pub(super) async fn ended(what: &str, task: JoinHandle<()>) {
     if let Err(error) = task.await {
         error!(
             error = &error as &dyn std::error::Error,

@@ -13,6 +13,7 @@ use super::error::Fault;
 use super::escalation::EscalationRecord;
 use super::evidence::{EvidenceFile, EvidenceState};
 use super::handling::NoteRecord;
+use super::retention::{Deletion, Hold};
 use super::row::{json_or_none, parsed, word, word_or_none};
 use super::{PAGE_ROWS_MAX, Store, StoreError};
 use crate::alarm::{AlarmKind, Origin, TrackPoint};
@@ -112,6 +113,10 @@ pub struct AlarmRecord {
     pub evidence: EvidenceState,
     /// Why the evidence, or a part of it, is missing.
     pub evidence_reason: Option<String>,
+    /// Why its evidence must not be deleted, where that is so.
+    pub hold: Option<Hold>,
+    /// When its evidence was deleted, and by what rule.
+    pub evidence_deleted: Option<Deletion>,
     pub acknowledged_at_ms: Option<i64>,
     pub acknowledged_by: Option<String>,
     /// The account in whose hands it is, where somebody gave it to them.
@@ -212,8 +217,8 @@ pub struct Page<T> {
 const COLUMNS: &str = "id, camera, site, place, kind, state, score, started_at_ms, raised_at_ms, \
     ended_at_ms, end_reason, stream_started_us, stream_raised_us, stream_ended_us, origin, \
     scene_sha256, evidence, evidence_reason, acknowledged_at_ms, acknowledged_by, closed_at_ms, \
-    closed_by, disposition, note, assigned_to, escalated_at_ms, shelf, \
-    shelved";
+    closed_by, disposition, note, assigned_to, escalated_at_ms, held_at_ms, held_by, held_reason, \
+     evidence_deleted_at_ms, evidence_deleted_by, shelf, shelved";
 
 impl Store {
     /// Returns at most `limit` (1..=[`PAGE_ROWS_MAX`]) alarms, newest first, beginning after
@@ -398,6 +403,8 @@ fn record_of(row: &SqliteRow) -> Result<AlarmRecord, sqlx::Error> {
         scene_sha256: row.try_get("scene_sha256")?,
         evidence: word(row, "evidence")?,
         evidence_reason: row.try_get("evidence_reason")?,
+        hold: hold_of(row)?,
+        evidence_deleted: deletion_of(row)?,
         acknowledged_at_ms: row.try_get("acknowledged_at_ms")?,
         acknowledged_by: row.try_get("acknowledged_by")?,
         assigned_to: row.try_get("assigned_to")?,
@@ -409,4 +416,25 @@ fn record_of(row: &SqliteRow) -> Result<AlarmRecord, sqlx::Error> {
         disposition: word_or_none(row, "disposition")?,
         note: row.try_get("note")?,
     })
+}
+
+fn hold_of(row: &SqliteRow) -> Result<Option<Hold>, sqlx::Error> {
+    let Some(at_ms) = row.try_get("held_at_ms")? else {
+        return Ok(None);
+    };
+    Ok(Some(Hold {
+        at_ms,
+        by: row.try_get("held_by")?,
+        reason: row.try_get("held_reason")?,
+    }))
+}
+
+fn deletion_of(row: &SqliteRow) -> Result<Option<Deletion>, sqlx::Error> {
+    let Some(at_ms) = row.try_get("evidence_deleted_at_ms")? else {
+        return Ok(None);
+    };
+    Ok(Some(Deletion {
+        at_ms,
+        rule: word(row, "evidence_deleted_by")?,
+    }))
 }

@@ -51,7 +51,9 @@ impl Route {
     /// Returns whether the endpoint wants this alarm when it is raised.
     pub fn wants(&self, alarm: &AlarmRecord) -> bool {
         let kind = self.kinds.is_empty() || self.kinds.contains(&alarm.kind);
-        let site = self.sites.is_empty() || self.sites.contains(&alarm.site);
+        // What is about the service itself concerns every site.
+        let is_own = alarm.site.as_str() == crate::id::SERVICE;
+        let site = is_own || self.sites.is_empty() || self.sites.contains(&alarm.site);
         let announced = !alarm.shelved || self.shelved == Shelved::Sent;
         announced && self.hears == Hears::Alarms && kind && site && alarm.score >= self.min_score
     }

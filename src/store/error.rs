@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::alarm::AlarmState;
 use super::delivery::DeliveryId;
+use super::ticket::TicketId;
 use crate::id::{AccountId, AlarmId, EndpointId, TokenId};
 
 /// Why the store did not do what it was asked.
@@ -63,6 +64,22 @@ pub enum StoreError {
     },
     #[error("alarm {alarm} is in the hands of {by} already")]
     Taken { alarm: AlarmId, by: String },
+    #[error("the evidence of alarm {0} is deleted already: there is nothing to hold")]
+    EvidenceDeleted(AlarmId),
+    #[error("the evidence of alarm {0} is not held")]
+    NotHeld(AlarmId),
+    #[error("there is no ticket {0}")]
+    UnknownTicket(TicketId),
+    #[error("nobody decides on their own ticket: {0} is for another manager")]
+    OwnTicket(TicketId),
+    #[error("ticket {0} is decided already")]
+    Decided(TicketId),
+    #[error("the bundle of ticket {0} is for whoever asked for it")]
+    OthersTicket(TicketId),
+    #[error("ticket {0} has no bundle to download: it is not made yet, or its time is over")]
+    NoBundle(TicketId),
+    #[error("no alarm lies in this scope: there is nothing to export")]
+    EmptyScope,
     #[error("delivery {0} is not dead: only a dead letter can be sent again")]
     NotDead(DeliveryId),
     #[error("there is no shelf {0}")]
@@ -99,6 +116,14 @@ impl StoreError {
                 | Self::UnknownEndpoint(_)
                 | Self::WrongState { .. }
                 | Self::Taken { .. }
+                | Self::EvidenceDeleted(_)
+                | Self::NotHeld(_)
+                | Self::UnknownTicket(_)
+                | Self::OwnTicket(_)
+                | Self::Decided(_)
+                | Self::OthersTicket(_)
+                | Self::NoBundle(_)
+                | Self::EmptyScope
                 | Self::NotDead(_)
                 | Self::UnknownShelf(_)
                 | Self::UnknownAccount(_)

@@ -26,16 +26,20 @@ pub mod inspect;
 pub mod lifecycle;
 pub mod name;
 mod open;
+mod reserve;
+pub mod retention;
 pub mod review;
 mod row;
 pub mod scene;
 pub mod session;
 pub mod shelving;
+pub mod ticket;
 pub mod token;
 pub mod transfer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Sqlite, Transaction};
@@ -56,10 +60,12 @@ pub use event::{AlarmSnapshot, EventKind, EventRecord};
 pub use evidence::{EvidenceFile, EvidenceReport, EvidenceState};
 pub use handling::NoteRecord;
 pub use lifecycle::{AlarmEnd, NewAlarm, Recovered};
+pub use retention::{Deletable, Deletion, DeletionRule, EvidenceUse, Hold, Removal};
 pub use review::Beside;
 pub use scene::{SceneChange, SceneText};
 pub use session::{SessionLimits, SessionRecord};
 pub use shelving::{NewShelf, SHELF_MAX, ShelfRecord};
+pub use ticket::{Decision, Made, NewTicket, Scope, TicketId, TicketRecord, TicketState};
 pub use token::{TokenGrant, TokenRecord};
 pub use transfer::{AlarmCopy, Arrival};
 
@@ -88,6 +94,8 @@ struct Inner {
     names: name::Names,
     /// The newest event's seq.
     newest: watch::Sender<i64>,
+    /// The oldest event's seq; 0 where there is none.
+    oldest: AtomicI64,
     /// Counts changes of the outbox that its workers did not make themselves.
     outbox: watch::Sender<u64>,
     /// Held as long as the store is open.

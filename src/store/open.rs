@@ -5,6 +5,7 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use sqlx::Connection;
@@ -134,6 +135,7 @@ impl Store {
             clock,
             names: super::name::Names::default(),
             newest: watch::Sender::new(0),
+            oldest: AtomicI64::new(0),
             outbox: watch::Sender::new(0),
             _lock: lock,
         }));
@@ -142,6 +144,8 @@ impl Store {
             .await
             .map_err(Fault::from);
         store.0.newest.send_replace(store.named(newest)?);
+        let oldest = store.read_oldest().await;
+        store.named(oldest)?;
         let synced = store.sync_endpoints().await;
         store.named(synced)?;
         let named = store.read_names().await;

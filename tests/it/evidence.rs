@@ -34,6 +34,11 @@ fn record(folder: &Path, name: &str, seconds: u32, encoder: &[&str]) -> PathBuf 
     path
 }
 
+/// Makes an H.264 recording for tests elsewhere.
+pub(crate) fn record_clip(folder: &Path, name: &str, seconds: u32) {
+    record(folder, name, seconds, H264_B);
+}
+
 const H264_B: &[&str] = &["-c:v", "libx264", "-preset", "ultrafast", "-bf", "2"];
 const H265: &[&str] = &[
     "-c:v",

@@ -100,7 +100,12 @@ fn libraries_stay_in_their_files() {
         (&["ort::"], &["detect/session.rs"]),
         (
             &["ffmpeg_next", "ff::"],
-            &["source/file.rs", "decode/ffmpeg.rs", "evidence/clip.rs"],
+            &[
+                "source/file.rs",
+                "decode/ffmpeg.rs",
+                "evidence/clip.rs",
+                "evidence/recode.rs",
+            ],
         ),
         (&["sqlx::"], &["store/"]),
         (&["axum::"], &["http/"]),

@@ -24,7 +24,7 @@ use crate::http::{Api, Service};
 use crate::id::AlarmId;
 use crate::scene::Scene;
 use crate::scene::facade::FacadeScene;
-use crate::store::{AlarmDetail, EscalationRecord, EvidenceState, NoteRecord};
+use crate::store::{AlarmDetail, Deletion, EscalationRecord, EvidenceState, Hold, NoteRecord};
 
 #[derive(Template)]
 #[template(path = "alarm.html", config = "src/http/ui/askama.toml")]
@@ -34,6 +34,9 @@ struct AlarmPage {
     beside: BesideView,
     alarm: AlarmView,
     may_handle: bool,
+    may_hold: bool,
+    hold: Option<Hold>,
+    deletion: Option<Deletion>,
     may_mend: bool,
     handlers: Vec<Handler>,
     clip: Option<String>,
@@ -109,6 +112,9 @@ pub(crate) async fn show(
         seq,
         beside: BesideView::new(api, &chosen, &detail, &frame).await?,
         may_handle: frame.is(&HANDLERS),
+        may_hold: frame.is(&[Role::Manager]),
+        hold: detail.alarm.hold.clone(),
+        deletion: detail.alarm.evidence_deleted,
         may_mend: frame.is(&[Role::Manager]),
         handlers: handlers(&service).await?,
         clip: url(evidence::CLIP),
@@ -119,7 +125,11 @@ pub(crate) async fn show(
             EvidenceState::Pending => t.evidence_pending,
             EvidenceState::Ready | EvidenceState::Missing => t.evidence_none,
         },
-        evidence_reason: detail.alarm.evidence_reason.clone(),
+        // Told in the reader's own language where it was deleted.
+        evidence_reason: match detail.alarm.evidence_deleted {
+            Some(_) => None,
+            None => detail.alarm.evidence_reason.clone(),
+        },
         fall: is_fall
             .then(|| charts::fall(t, &detail.track, facade))
             .flatten(),

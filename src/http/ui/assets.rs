@@ -31,6 +31,7 @@ const ASSETS: &[Asset] = &[
     script("alarm.js", include_str!("assets/alarm.js")),
     script("board.js", include_str!("assets/board.js")),
     script("cameras.js", include_str!("assets/cameras.js")),
+    script("exports.js", include_str!("assets/exports.js")),
     script("handle.js", include_str!("assets/handle.js")),
     script("page.js", include_str!("assets/page.js")),
     script("review.js", include_str!("assets/review.js")),

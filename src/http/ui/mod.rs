@@ -15,6 +15,7 @@ pub(super) mod cameras;
 mod charts;
 mod facade_drawing;
 mod filter;
+pub(super) mod exports;
 pub(super) mod language;
 pub(super) mod password;
 mod period;
@@ -118,12 +119,13 @@ impl Frame {
             Role::Auditor,
             Role::Maintainer,
         ];
-        let all: [(&[Role], &'static str, &'static str); 7] = [
+        let all: [(&[Role], &'static str, &'static str); 8] = [
             (&READERS, "/board", t.board),
             (&READERS, "/alarms", t.alarms),
             (&READERS, "/shelves", t.shelves),
             (&READERS, "/review", t.review),
             (&keepers, "/cameras", t.cameras),
+            (&READERS, "/exports", self.language.records().exports),
             (&[Role::Auditor], "/audit", t.audit),
             (&[Role::Admin, Role::Auditor], "/accounts", t.accounts),
         ];

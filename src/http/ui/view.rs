@@ -132,12 +132,22 @@ pub(super) fn within(api: &Api, id: &CameraId, place: &str) -> Option<String> {
 
 pub(super) fn camera_name(api: &Api, id: &CameraId) -> String {
     let found = api.cameras.iter().find(|camera| camera.id == *id);
-    found.map_or_else(|| id.to_string(), |camera| camera.name.clone())
+    let own = || own_name(id.as_str());
+    found.map_or_else(own, |camera| camera.name.clone())
 }
 
 pub(super) fn site_name(api: &Api, id: &SiteId) -> String {
     let found = api.sites.iter().find(|site| site.id == *id);
-    found.map_or_else(|| id.to_string(), |site| site.name.clone())
+    let own = || own_name(id.as_str());
+    found.map_or_else(own, |site| site.name.clone())
+}
+
+/// Returns what people read in the place of an id without a name.
+fn own_name(id: &str) -> String {
+    match id {
+        crate::id::SERVICE => "Plumb".to_owned(),
+        id => id.to_owned(),
+    }
 }
 
 /// Returns the moment in this machine's zone; the page's script shows it in the reader's.

@@ -26,7 +26,7 @@ const LIMIT_MAX: u32 = 200;
 const NOTE_CHARS_MAX: usize = 2000;
 
 const KINDS: &str = "falling_object, ebike_in_elevator, no_picture, frozen_picture, occluded, \
-    view_moved, shake, slow_frames, clock_drift or flooded";
+    view_moved, shake, slow_frames, clock_drift, flooded, disk_filling or disk_full";
 
 const DISPOSITIONS: &str = "confirmed, false_alarm, technical or test";
 
@@ -332,7 +332,7 @@ pub(crate) async fn note(
 }
 
 /// Returns a note without the blanks around it; none when nothing is left. Fails when it is long.
-fn text<'a>(name: &str, given: &'a str) -> Result<Option<&'a str>, ApiError> {
+pub(super) fn text<'a>(name: &str, given: &'a str) -> Result<Option<&'a str>, ApiError> {
     let given = given.trim();
     if given.chars().count() > NOTE_CHARS_MAX {
         let reason = format!("{name} is longer than {NOTE_CHARS_MAX} characters");
@@ -351,7 +351,7 @@ pub(in crate::http) async fn find(service: &Service, id: &str) -> Result<AlarmDe
     })
 }
 
-fn parse_id(text: &str) -> Result<AlarmId, ApiError> {
+pub(super) fn parse_id(text: &str) -> Result<AlarmId, ApiError> {
     text.parse().map_err(|_| ApiError::BadId {
         what: "an alarm",
         text: shortened(text),

@@ -6,6 +6,8 @@ pub(super) mod audit;
 pub(super) mod cameras;
 pub(super) mod deliveries;
 pub(super) mod evidence;
+pub(super) mod exports;
+pub(super) mod holds;
 pub(super) mod reviews;
 pub(super) mod scene;
 pub(super) mod session;

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::{cameras, snapshot};
-use crate::auth::Role;
+use crate::auth::SEE_PEOPLE;
 use crate::http::access::Principal;
 use crate::http::body::refusal;
 use crate::http::error::ApiError;
@@ -26,9 +26,7 @@ pub(in crate::http) const SCENE_BYTES_MAX: usize = 256 * 1024;
 /// Stands for the digest of a camera that has no scene.
 const NO_SCENE: &str = "none";
 
-/// Who may see what cameras saw; others draw on a picture that shows no person.
-const SEERS: [Role; 3] = [Role::Operator, Role::Manager, Role::Auditor];
-/// Blocks across such a picture: a door is some 20 wide, a face less than one.
+/// Blocks across the picture for who may not see people: a door is some 20 wide, a face less than one.
 const BLOCKS_ACROSS: u32 = 80;
 
 /// A camera's scene and what it covers.
@@ -186,7 +184,7 @@ pub(crate) async fn picture(
     _: NoQuery,
 ) -> Result<Response, ApiError> {
     let camera = cameras::find(&service.api, &id)?;
-    let detail = if camera.kind == Kind::Facade || who.roles.any_of(&SEERS) {
+    let detail = if camera.kind == Kind::Facade || who.roles.any_of(&SEE_PEOPLE) {
         snapshot::Detail::Full
     } else {
         snapshot::Detail::Blocks(BLOCKS_ACROSS)

@@ -8,7 +8,8 @@ use axum::response::IntoResponse;
 
 use super::cameras;
 use crate::decode::Frame;
-use crate::evidence::picture;
+use crate::evidence::{picture, redact};
+use crate::geometry::Polygon;
 use crate::http::error::ApiError;
 use crate::http::openapi::NotFound;
 use crate::http::query::NoQuery;
@@ -25,7 +26,7 @@ const CAPTURED_AT: HeaderName = HeaderName::from_static("x-captured-at");
     tag = "cameras",
     params(("id" = String, Path, description = "The camera's id in the config")),
     responses(
-        (status = 200, description = "In full resolution; the header `x-captured-at` says when it \
+        (status = 200, description = "In full resolution, the scene's masks in black; the header `x-captured-at` says when it \
          was taken", body = Vec<u8>, content_type = "image/jpeg"),
         NotFound
     )
@@ -36,7 +37,14 @@ pub(crate) async fn newest(
     _: NoQuery,
 ) -> Result<impl IntoResponse, ApiError> {
     let camera = cameras::find(&service.api, &id)?;
-    let (captured_at, bytes) = of(&service, camera, Detail::Full).await?;
+    // As on the wall: what the scene masks is nobody's business here.
+    let scene = service.api.scenes.get(&camera.id);
+    let masks = scene.and_then(|scene| {
+        let facade = scene.current().scene.facade.as_ref()?.masks.clone();
+        (!facade.is_empty()).then_some(facade)
+    });
+    let detail = masks.map_or(Detail::Full, Detail::Masked);
+    let (captured_at, bytes) = of(&service, camera, detail).await?;
     Ok((
         [
             (header::CONTENT_TYPE, "image/jpeg".to_owned()),
@@ -47,9 +55,11 @@ pub(crate) async fn newest(
 }
 
 /// How much of a picture is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Detail {
     Full,
+    /// All but these areas, which are black.
+    Masked(Vec<Polygon>),
     /// So many blocks across and no more.
     Blocks(u32),
 }
@@ -80,9 +90,14 @@ pub(super) async fn of(
 async fn encode(frame: Frame, detail: Detail) -> Result<Vec<u8>, ApiError> {
     // Some 10 ms for a 1080p picture: not on a thread that serves others.
     let encoded = tokio::task::spawn_blocking(move || {
-        let full = picture::colour(&frame);
+        let mut full = picture::colour(&frame);
         match detail {
             Detail::Full => picture::jpeg(&full),
+            Detail::Masked(masks) => {
+                let height_px = full.height();
+                redact::black_out(&mut full, &masks, height_px);
+                picture::jpeg(&full)
+            }
             Detail::Blocks(across) => picture::jpeg(&picture::blocks(&full, across)),
         }
     });

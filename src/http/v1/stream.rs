@@ -67,7 +67,7 @@ impl Parameters for Wanted {
 /// `alarm.raised`, `alarm.ended`, `alarm.evidence`, `alarm.acknowledged`, `alarm.assigned`,
 /// `alarm.noted`, `alarm.escalated`,
 /// `alarm.unshelved` or `alarm.closed`, and `data` is the alarm at that moment (`AlarmSnapshot`). `shelf.begun` and `shelf.ended` tell of shelving
-/// (`ShelfRecord`). `reset` says that the log begins anew
+/// (`ShelfRecord`). `reset` says that the log begins anew (another store, or events that are pruned by now)
 /// and that the client should load its lists again.
 #[utoipa::path(
     get,
@@ -99,7 +99,8 @@ pub(crate) async fn stream(
     })?;
     let since = last_event_id(&headers)?.or(wanted.since);
     let keep_alive = KeepAlive::new().interval(service.api.limits.keep_alive);
-    let feed = Feed::new(service, who, permit, since);
+    let oldest_seq = service.api.store.oldest_seq();
+    let feed = Feed::new(service, who, permit, since, oldest_seq);
     Ok(Sse::new(futures::stream::unfold(feed, Feed::next)).keep_alive(keep_alive))
 }
 
@@ -141,13 +142,16 @@ impl Feed {
         who: Principal,
         permit: OwnedSemaphorePermit,
         since: Option<i64>,
+        oldest_seq: i64,
     ) -> Self {
         let newest = service.api.store.newest_seq();
         let newest_seq = *newest.borrow();
         let retry = Event::default().retry(RECONNECT).comment("alarms follow");
         let mut greeting = VecDeque::from([retry]);
-        // Its last event is later than the newest: it knows another log, whose store is gone.
-        if since.is_some_and(|since| since > newest_seq) {
+        // Its last event is later than the newest: it knows another log, whose store is gone. Or
+        // what came after its last event is pruned: it has missed some. 0 asks for what there is.
+        let is_other = |since| since > newest_seq || (since > 0 && since + 1 < oldest_seq);
+        if since.is_some_and(is_other) {
             let reset = Event::default().event("reset").id(newest_seq.to_string());
             greeting.push_back(reset.data(format!("{{\"newest\":{newest_seq}}}")));
         }

@@ -162,3 +162,38 @@ async fn an_early_picture_is_shown_without_a_digest_that_will_not_last() {
     assert!(!response.headers().contains_key("etag"));
     assert_eq!(response.bytes().await.expect("a body").as_ref(), b"better");
 }
+
+#[tokio::test]
+async fn only_with_a_reason_is_evidence_held_and_released() {
+    let service = Service::start().await;
+    let (id, _) = with_clip(&service, &clip(), EvidenceState::Ready).await;
+    let post = |act: &str, body: Value| {
+        let request = service.post(&format!("/api/v1/alarms/{id}/{act}"));
+        request.json(&body)
+    };
+    let blank = post("hold", serde_json::json!({ "reason": "  " }));
+    refusal(blank, 400, "bad-body").await;
+    let early = post("release", serde_json::json!({ "reason": "x" }));
+    refusal(early, 409, "conflict").await;
+    let held = post("hold", serde_json::json!({ "reason": " police, case 7 " }));
+    let held: Value = held
+        .send()
+        .await
+        .expect("an answer")
+        .json()
+        .await
+        .expect("JSON");
+    assert_eq!(held["hold"]["reason"], "police, case 7");
+    assert_eq!(held["hold"]["by"], "token:tests");
+    let shown = service.json(&format!("/api/v1/alarms/{id}")).await;
+    assert_eq!(shown["hold"], held["hold"]);
+    let released = post("release", serde_json::json!({ "reason": "closed" }));
+    let released: Value = released
+        .send()
+        .await
+        .expect("an answer")
+        .json()
+        .await
+        .expect("JSON");
+    assert_eq!(released["hold"], Value::Null);
+}

@@ -5,6 +5,7 @@ mod audit;
 mod authz;
 mod errors;
 mod evidence;
+mod exports;
 mod openapi;
 mod pages;
 mod people;

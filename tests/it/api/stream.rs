@@ -172,6 +172,36 @@ async fn a_client_of_another_log_is_told_to_begin_anew() {
 }
 
 #[tokio::test]
+async fn a_client_that_missed_pruned_events_is_told_to_begin_anew() {
+    let clock = crate::store::clock();
+    let service = Service::start_on(Limits::default(), Arc::clone(&clock) as _).await;
+    for number in 0..3 {
+        let new = fall(MORNING_MS + number);
+        service.raise(&new).await;
+        let end = crate::store::end_of(&new, 10);
+        service.store.end(&end).await.expect("committed");
+    }
+    clock.advance(Duration::from_secs(31 * 24 * 3600));
+    // Nothing but the deliveries keeps the old ones.
+    let before_ms = clock.now().as_millisecond();
+    let kept = service.store.prune_events(before_ms, 500).await;
+    assert_eq!(kept.expect("committed"), 0, "they are still to be sent");
+    let pager = plumb::id::EndpointId::parse("pager").expect("an id");
+    let disabled = service.store.disable_endpoint(&pager, "it is gone");
+    disabled.await.expect("committed");
+    let pruned = service.store.prune_events(before_ms, 500).await;
+    assert!(pruned.expect("committed") > 0);
+    let mut away = Listener::connect(&service, "", Some("1")).await;
+    assert_eq!(away.event().await.kind, "reset");
+    let newest = *service.store.newest_seq().borrow();
+    assert_eq!(service.store.oldest_seq(), newest);
+    let just_before = (newest - 1).to_string();
+    let mut near = Listener::connect(&service, "", Some(&just_before)).await;
+    let next = service.raise(&fall(MORNING_MS + 9)).await;
+    assert_eq!(near.alarms(1).await, [next.to_string()]);
+}
+
+#[tokio::test]
 async fn a_quiet_stream_shows_that_it_lives() {
     let limits = Limits {
         keep_alive: Duration::from_millis(20),

@@ -3,6 +3,7 @@
 
 mod driver;
 mod review;
+mod exports;
 mod scenes;
 
 use serde_json::json;

@@ -35,6 +35,10 @@ async function send(act, id) {
   if (act === "close") {
     return change(`${path}/close`, { disposition: given.disposition, note: given.note || null });
   }
+  if (act === "export") {
+    return change("/api/v1/exports", { reason: given.reason, treatment: given.treatment, scope: { alarms: [id] } });
+  }
+  if (act === "hold" || act === "release") return change(`${path}/${act}`, { reason: given.reason });
   return act === "note"
     ? change(`${path}/notes`, { text: given.text })
     : change(`${path}/assign`, { to: given.to });

@@ -112,6 +112,8 @@ pub(crate) const EN: Texts = Texts {
     kind_slow_frames: "Too few frames",
     kind_clock_drift: "Clock drifts",
     kind_flooded: "Too much motion",
+    kind_disk_filling: "Disk is filling up",
+    kind_disk_full: "No room for evidence",
     floor_exact: "Floor {}",
     floor_between: "Floor {} ({} to {})",
     floor_word: "Floor",

@@ -112,6 +112,8 @@ pub(crate) const ZH: Texts = Texts {
     kind_slow_frames: "帧率过低",
     kind_clock_drift: "时钟漂移",
     kind_flooded: "画面干扰过多",
+    kind_disk_filling: "磁盘将满",
+    kind_disk_full: "证据空间已满",
     floor_exact: "{} 层",
     floor_between: "{} 层（{} 至 {} 层）",
     floor_word: "楼层",

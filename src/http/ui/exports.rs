@@ -1,0 +1,138 @@
+//! Exports by ticket: ask, decide, download. Each sees what they may: operators their own tickets,
+//! managers and auditors all.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+
+use super::language::Language;
+use super::texts::records;
+use super::view::camera_name;
+use super::{Frame, page};
+use crate::auth::Role;
+use crate::http::access::Principal;
+use crate::http::error::ApiError;
+use crate::http::query::NoQuery;
+use crate::http::v1::exports::seen_by;
+use crate::http::{Api, Service};
+use crate::store::{Scope, TicketRecord, TicketState};
+
+#[derive(Template)]
+#[template(path = "exports.html", config = "src/http/ui/askama.toml")]
+struct ExportsPage {
+    frame: Frame,
+    may_ask: bool,
+    cameras: Vec<(String, String)>,
+    tickets: Vec<TicketView>,
+}
+
+struct TicketView {
+    number: String,
+    id: i64,
+    reason: String,
+    scope: String,
+    span: Option<(i64, i64)>,
+    alarms: usize,
+    treatment: &'static str,
+    is_plain: bool,
+    asked_by: String,
+    asked_at_ms: i64,
+    tone: &'static str,
+    state: &'static str,
+    decided: Option<(String, i64)>,
+    note: Option<String>,
+    failure: Option<String>,
+    expires_at_ms: Option<i64>,
+    size: Option<String>,
+    sha256: Option<String>,
+    downloads: i64,
+    may_decide: bool,
+    may_download: bool,
+}
+
+/// The page.
+pub(crate) async fn show(
+    State(service): State<Arc<Service>>,
+    who: Principal,
+    language: Language,
+    _: NoQuery,
+) -> Result<Response, ApiError> {
+    let (api, r) = (&service.api, language.records());
+    let frame = Frame::of(language, "/exports", &who);
+    let tickets = seen_by(&service, &who).await?;
+    let is_manager = frame.is(&[Role::Manager]);
+    let now_ms = api.clock.now().as_millisecond();
+    let view = |ticket| TicketView::new(api, r, ticket, who.actor.as_str(), is_manager, now_ms);
+    page(&ExportsPage {
+        may_ask: frame.is(&[Role::Operator, Role::Manager]),
+        cameras: api
+            .cameras
+            .iter()
+            .map(|camera| (camera.id.to_string(), camera.name.clone()))
+            .collect(),
+        tickets: tickets.into_iter().map(view).collect(),
+        frame,
+    })
+}
+
+impl TicketView {
+    fn new(
+        api: &Api,
+        r: &'static records::Texts,
+        ticket: TicketRecord,
+        own: &str,
+        is_manager: bool,
+        now_ms: i64,
+    ) -> Self {
+        let is_own = ticket.asked_by == own;
+        let holds = ticket.expires_at_ms.is_some_and(|end| now_ms < end);
+        let (state, tone) = match ticket.state {
+            TicketState::Asked => (r.ticket_asked, "warn"),
+            TicketState::Refused => (r.ticket_refused, "bad"),
+            TicketState::Making => (r.ticket_making, "warn"),
+            TicketState::Ready => (r.ticket_ready, "good"),
+            TicketState::Failed => (r.ticket_failed, "bad"),
+            TicketState::Expired => (r.ticket_expired, "closed"),
+        };
+        let (scope, span) = match &ticket.scope {
+            Scope::Alarms(_) => (r.scope_alarms.to_owned(), None),
+            Scope::Camera {
+                camera,
+                from_ms,
+                to_ms,
+            } => (camera_name(api, camera), Some((*from_ms, *to_ms))),
+        };
+        let is_plain = ticket.treatment == crate::evidence::Treatment::Plain;
+        Self {
+            number: ticket.id.to_string(),
+            id: ticket.id.0,
+            scope,
+            span,
+            alarms: ticket.alarms.len(),
+            treatment: if is_plain {
+                r.treatment_plain
+            } else {
+                r.treatment_protected
+            },
+            is_plain,
+            tone,
+            state,
+            decided: ticket.decided_by.zip(ticket.decided_at_ms),
+            note: ticket.decision_note,
+            failure: ticket.failure,
+            expires_at_ms: ticket.expires_at_ms,
+            size: ticket
+                .size_bytes
+                .map(|bytes| format!("{:.1} MB", bytes as f64 / 1e6)),
+            sha256: ticket.sha256,
+            downloads: ticket.downloads,
+            may_decide: is_manager && !is_own && ticket.state == TicketState::Asked,
+            may_download: is_own && holds && ticket.state == TicketState::Ready,
+            reason: ticket.reason,
+            asked_by: ticket.asked_by,
+            asked_at_ms: ticket.asked_at_ms,
+        }
+    }
+}

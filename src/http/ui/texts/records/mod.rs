@@ -1,0 +1,77 @@
+//! What the pages of records say: hold and deletion, exports, reports.
+
+mod en;
+mod zh;
+
+pub(crate) use en::EN;
+pub(crate) use zh::ZH;
+
+use crate::store::DeletionRule;
+
+texts!(
+    hold,
+    hold_title,
+    hold_hint,
+    release,
+    release_title,
+    held,
+    reason,
+    cancel,
+    deleted,
+    deleted_age,
+    deleted_room,
+    // Exports.
+    export_this,
+    exports,
+    exports_lead,
+    exports_empty,
+    ask,
+    ask_hint,
+    from,
+    to,
+    days,
+    treatment,
+    treatment_protected,
+    treatment_plain,
+    ticket,
+    scope,
+    scope_alarms,
+    alarm_count,
+    ticket_asked,
+    ticket_refused,
+    ticket_making,
+    ticket_ready,
+    ticket_failed,
+    ticket_expired,
+    decided_by,
+    until,
+    downloads,
+    approve,
+    refuse,
+    download,
+);
+
+impl Texts {
+    /// Returns what a manager can do with evidence, with the words that scripts send.
+    pub(crate) fn hold_acts(&self) -> [(&'static str, &'static str); 2] {
+        [("hold", self.hold_title), ("release", self.release_title)]
+    }
+
+    /// Returns what pages call a rule by which evidence was deleted.
+    pub(crate) fn rule(&self, rule: &DeletionRule) -> &'static str {
+        match rule {
+            DeletionRule::Age => self.deleted_age,
+            DeletionRule::Room => self.deleted_room,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_is_empty_or_left_in_the_other_language() {
+        super::super::check_languages(&ZH.all(), &EN.all());
+    }
+}

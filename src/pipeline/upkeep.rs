@@ -1,0 +1,98 @@
+//! The work that goes on beside the stream: keeping the disk, making the bundles of tickets. There
+//! is none where the disk takes nothing.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::bundles::Bundler;
+use super::retention::Keeper;
+use crate::audit::Key;
+use crate::clock::Clock;
+use crate::config::Retention;
+use crate::deliver::Alarms;
+use crate::detect::ebike::EbikeDetector;
+use crate::evidence::room::SystemDisk;
+use crate::export;
+use crate::health::Threads;
+use crate::http::SceneInForce;
+use crate::id::CameraId;
+use crate::scene::Kind;
+use crate::store::{Durability, Store};
+
+/// What the work is done with.
+pub(super) struct Parts {
+    pub(super) store: Store,
+    pub(super) alarms: Alarms,
+    pub(super) evidence_root: PathBuf,
+    pub(super) rules: Retention,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) threads: Threads,
+    pub(super) key: Option<Key>,
+    pub(super) kinds: BTreeMap<CameraId, Kind>,
+    pub(super) scenes: BTreeMap<CameraId, SceneInForce>,
+    pub(super) detector: EbikeDetector,
+}
+
+/// The tasks.
+pub(super) struct Upkeep {
+    tasks: Vec<(&'static str, JoinHandle<()>)>,
+    stop: CancellationToken,
+}
+
+impl Upkeep {
+    /// Starts the tasks.
+    pub(super) fn start(parts: Parts) -> Self {
+        let stop = CancellationToken::new();
+        let mut tasks = Vec::new();
+        if parts.store.durability() == Durability::Disk {
+            let keeper = Keeper {
+                store: parts.store.clone(),
+                alarms: parts.alarms,
+                evidence_root: parts.evidence_root.clone(),
+                rules: parts.rules,
+                disk: Arc::new(SystemDisk),
+                clock: Arc::clone(&parts.clock),
+                raised: BTreeMap::new(),
+            };
+            let alive = parts.threads.enter("the keeper of the disk");
+            let keeper_stop = stop.clone();
+            let keeper = tokio::spawn(async move {
+                let _alive = alive;
+                keeper.run(keeper_stop).await;
+            });
+            tasks.push(("the keeper of the disk", keeper));
+        }
+        if let Some(key) = parts.key {
+            let bundler = Bundler {
+                store: parts.store,
+                folder: export::folder(&parts.evidence_root),
+                evidence_root: parts.evidence_root,
+                key,
+                clock: parts.clock,
+                kinds: parts.kinds,
+                scenes: parts.scenes,
+                detector: Some(parts.detector),
+            };
+            let alive = parts.threads.enter("the maker of bundles");
+            let bundler_stop = stop.clone();
+            let bundler = tokio::spawn(async move {
+                let _alive = alive;
+                bundler.run(bundler_stop).await;
+            });
+            tasks.push(("the maker of bundles", bundler));
+        }
+        Self { tasks, stop }
+    }
+
+    /// Stops the tasks. A bundle that is being made is made anew at the next start.
+    pub(super) async fn stop(self) {
+        self.stop.cancel();
+        for (what, task) in self.tasks {
+            super::service::ended(what, task).await;
+        }
+    }
+}

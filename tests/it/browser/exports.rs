@@ -1,0 +1,103 @@
+//! An export from asking to download, with approval by a second person, and a hold.
+
+use super::*;
+
+#[tokio::test]
+async fn an_export_is_asked_for_approved_by_another_and_downloaded() {
+    let clip = fixture("elevator_ebike_ride").with_extension("mp4");
+    let cameras = Cameras::serve(&[format!("lift={}", clip.display())], &[]);
+    let scene = fixture("elevator_ebike_ride").with_extension("scene.toml");
+    let lift = rtsp_camera("lift", "elevator", &cameras.url("", "lift"), &scene);
+    let home = Home::new(
+        &[format!("{lift}name = \"Lift 2\"\nplace = \"Lift 2\"\n")],
+        &[],
+    );
+    let li = add(&home, "li.na", "operator");
+    let wang = add(&home, "wang", "manager");
+    let service = home.run();
+    let site = format!("http://{}/", service.address);
+    let driver = Driver::start();
+    let (asker, boss) = (driver.browser().await, driver.browser().await);
+    sign_in_first(&asker, &site, "li.na", &li).await;
+    sign_in_first(&boss, &site, "wang", &wang).await;
+
+    let ride = "article[data-kind=ebike_in_elevator]";
+    asker
+        .wait_for(&format!("document.querySelector('{ride}')"))
+        .await;
+    let id = asker
+        .run(&format!(
+            "return document.querySelector('{ride}').dataset.id"
+        ))
+        .await;
+    let id = id.as_str().expect("an id").to_owned();
+    asker.open(&format!("{site}alarms/{id}")).await;
+    asker
+        .wait_for(
+            "document.querySelector('#clip') || \
+             (!document.querySelector('#changed').hidden && (location.reload(), false))",
+        )
+        .await;
+    asker.click("[data-act=export]").await;
+    asker
+        .fill("#export-dialog textarea", "For the police, case 7")
+        .await;
+    asker.shoot("export-dialog").await;
+    asker.click("#export-dialog button.main").await;
+    asker
+        .wait_for(
+            "document.querySelector('.alarm-page') && !document.querySelector('dialog[open]')",
+        )
+        .await;
+
+    asker.open(&format!("{site}exports")).await;
+    asker
+        .wait_for("document.querySelector('#ticket-1 .state.warn')")
+        .await;
+    let own = "return document.querySelectorAll('[data-decide]').length";
+    assert_eq!(asker.run(own).await, 0, "nobody approves their own");
+    held(&boss, &site, &id).await;
+    boss.open(&format!("{site}exports")).await;
+    boss.click("#ticket-1 [data-decide=approve]").await;
+    boss.wait_for(
+        "document.querySelector('#ticket-1 .state.good') || \
+         (document.readyState === 'complete' && !document.querySelector('[data-decide]') \
+         && (location.reload(), false))",
+    )
+    .await;
+    shoot_all(&boss, &site, &["exports"], "").await;
+    boss.open(&format!("{site}exports")).await;
+    assert_eq!(
+        boss.run("return document.querySelectorAll('#ticket-1 a[download]').length")
+            .await,
+        0,
+        "the bundle is its asker's"
+    );
+
+    asker.open(&format!("{site}exports")).await;
+    asker
+        .run(
+            "fetch(document.querySelector('#ticket-1 a[download]').href).then((a) => a.arrayBuffer()) \
+             .then((b) => { document.title = new TextDecoder().decode(b.slice(0, 2)) + b.byteLength; })",
+        )
+        .await;
+    asker.wait_for("/^PK[0-9]{5,}$/.test(document.title)").await;
+    asker.open(&format!("{site}exports")).await;
+    let row = asker.text("#ticket-1").await;
+    assert!(row.contains(": 1"), "one download is counted: {row}");
+    assert_eq!(service.stop(), Some(0));
+}
+
+/// A manager holds the alarm's evidence, with a reason, and the page says so.
+async fn held(boss: &Browser, site: &str, id: &str) {
+    boss.open(&format!("{site}alarms/{id}")).await;
+    boss.click("[data-act=hold]").await;
+    boss.fill("#hold-dialog textarea", "Police, case 7").await;
+    boss.click("#hold-dialog button.main").await;
+    boss.wait_for(
+        "document.querySelector('#held') && \
+         document.querySelector('#held').innerText.includes('case 7')",
+    )
+    .await;
+    boss.shoot("held").await;
+}
