@@ -11,7 +11,9 @@ use std::time::Duration;
 use toml::Spanned;
 use url::Url;
 
-use super::{Camera, Config, Http, Input, Problem, Site, TlsFiles, file, read_scene};
+use super::{
+    Camera, Config, Http, Input, Problem, SceneFile, Site, TlsFiles, file, read_scene,
+};
 use crate::deliver::{EndpointConfig, Secret};
 use crate::id::{CameraId, EndpointId, SiteId};
 use crate::scene::{Kind, Scene};
@@ -190,9 +192,12 @@ impl Check<'_> {
         let input = self.input(&id, camera);
         let scene = match &camera.scene {
             Some(path) => self.scene(path, camera.kind),
-            None => Some((Scene::default(), None)),
+            None => Some(None),
         };
-        let (scene, scene_sha256) = scene?;
+        let (scene, scene_sha256, scene_text) = match scene? {
+            Some(file) => (file.scene, Some(file.sha256), Some(file.text)),
+            None => (Scene::default(), None, None),
+        };
         Some(Camera {
             name: camera.name.clone().unwrap_or_else(|| id.to_string()),
             id,
@@ -202,6 +207,7 @@ impl Check<'_> {
             input: input?,
             scene,
             scene_sha256,
+            scene_text,
         })
     }
 
@@ -256,13 +262,13 @@ impl Check<'_> {
         credentials.ok()
     }
 
-    fn scene(&mut self, path: &Spanned<String>, kind: Kind) -> Option<(Scene, Option<String>)> {
+    fn scene(&mut self, path: &Spanned<String>, kind: Kind) -> Option<Option<SceneFile>> {
         let full = self.folder.join(path.get_ref());
         match read_scene(&full) {
-            Ok((scene, sha256)) => {
+            Ok(file) => {
                 let fits = match kind {
-                    Kind::Facade => scene.elevator.is_none(),
-                    Kind::Elevator => scene.facade.is_none(),
+                    Kind::Facade => file.scene.elevator.is_none(),
+                    Kind::Elevator => file.scene.facade.is_none(),
                 };
                 if !fits {
                     self.tell(
@@ -273,7 +279,7 @@ impl Check<'_> {
                         ),
                     );
                 }
-                Some((scene, Some(sha256)))
+                Some(Some(file))
             }
             Err(error) => {
                 self.tell(Some(path), error.to_string());

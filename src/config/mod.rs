@@ -19,7 +19,7 @@ use crate::source::rtsp::RtspCamera;
 use crate::store::SessionLimits;
 
 pub use file::DEFAULT;
-pub use scene::{SceneFileError, read_scene};
+pub use scene::{SceneFile, SceneFileError, parse_scene, read_scene};
 
 /// Everything the service is told.
 #[derive(Debug)]
@@ -97,6 +97,8 @@ pub struct Camera {
     pub scene: Scene,
     /// SHA-256 of the scene file, for the manifest; none without one.
     pub scene_sha256: Option<String>,
+    /// The scene file's text, for the evidence; none without one.
+    pub scene_text: Option<String>,
 }
 
 /// Where a camera's packets come from.

@@ -25,13 +25,28 @@ pub enum SceneFileError {
     Check { path: PathBuf, problem: SceneError },
 }
 
-/// Reads and checks a scene file. Returns the scene and the file's SHA-256 in hexadecimal.
-pub fn read_scene(path: &Path) -> Result<(Scene, String), SceneFileError> {
-    let owned = || path.to_path_buf();
+/// A scene file, read and checked.
+#[derive(Clone, Debug)]
+pub struct SceneFile {
+    pub scene: Scene,
+    /// The file's text, which evidence keeps: a replay years later needs the scene of that day.
+    pub text: String,
+    /// SHA-256 of the text, hexadecimal.
+    pub sha256: String,
+}
+
+/// Reads and checks a scene file.
+pub fn read_scene(path: &Path) -> Result<SceneFile, SceneFileError> {
     let text = std::fs::read_to_string(path).map_err(|source| SceneFileError::Read {
-        path: owned(),
+        path: path.to_path_buf(),
         source,
     })?;
+    parse_scene(path, text)
+}
+
+/// Checks the text of a scene file; `path` is what it is called in errors.
+pub fn parse_scene(path: &Path, text: String) -> Result<SceneFile, SceneFileError> {
+    let owned = || path.to_path_buf();
     let scene: Scene = toml::from_str(&text).map_err(|error| SceneFileError::Parse {
         path: owned(),
         line: error.span().map_or(1, |span| line_of(&text, span.start)),
@@ -42,8 +57,9 @@ pub fn read_scene(path: &Path) -> Result<(Scene, String), SceneFileError> {
         problem,
     })?;
     let digest = Sha256::digest(text.as_bytes());
-    Ok((
+    Ok(SceneFile {
         scene,
-        digest.iter().map(|byte| format!("{byte:02x}")).collect(),
-    ))
+        sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        text,
+    })
 }

@@ -42,6 +42,8 @@ pub struct EvidenceContext {
     pub models: Vec<ModelRecord>,
     /// SHA-256 of the scene file.
     pub scene_sha256: Option<String>,
+    /// The scene file's text: kept with each alarm, to be replayed by later.
+    pub scene_text: Option<String>,
     /// Floor lines for the strobe picture.
     pub facade: Option<FacadeScene>,
 }

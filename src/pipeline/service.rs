@@ -305,6 +305,7 @@ impl Shared {
             site: Some(camera.site.clone()),
             models: self.detectors.digests(),
             scene_sha256: camera.scene_sha256.clone(),
+            scene_text: camera.scene_text.clone(),
             facade: camera.scene.facade.clone(),
         };
         CameraThread {

@@ -77,6 +77,7 @@ fn context() -> Arc<EvidenceContext> {
         site: None,
         models: Vec::new(),
         scene_sha256: None,
+        scene_text: None,
         facade: None,
     })
 }
