@@ -5,15 +5,13 @@ use std::collections::HashSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::Spanned;
 use url::Url;
 
-use super::{
-    Camera, Config, Http, Input, Problem, SceneFile, Site, TlsFiles, file, read_scene,
-};
+use super::{Camera, Config, Http, Input, Problem, SceneFile, Site, TlsFiles, file, read_scene};
 use crate::deliver::{EndpointConfig, Secret};
 use crate::id::{CameraId, EndpointId, SiteId};
 use crate::scene::{Kind, Scene};
@@ -79,11 +77,24 @@ impl Check<'_> {
             log: file.log.format,
             models_dir: file.models.dir.map(|dir| self.folder.join(dir)),
             runtime: file.models.runtime.map(|path| self.folder.join(path)),
+            recordings_dir: self.recordings_dir(file.replay.recordings_dir.as_ref()),
             sites,
             cameras,
             endpoints,
             advice: std::mem::take(&mut self.advice),
         })
+    }
+
+    fn recordings_dir(&mut self, given: Option<&Spanned<String>>) -> Option<PathBuf> {
+        let full = self.folder.join(given?.get_ref());
+        if !full.is_dir() {
+            let full = full.display();
+            self.tell(
+                given,
+                format!("replay.recordings_dir: {full} is not a folder"),
+            );
+        }
+        Some(full)
     }
 
     fn http(&mut self, http: &file::Http) -> Option<Http> {

@@ -22,6 +22,8 @@ pub(super) struct File {
     #[serde(default)]
     pub models: Models,
     #[serde(default)]
+    pub replay: Replay,
+    #[serde(default)]
     pub site: Vec<Site>,
     #[serde(default)]
     pub camera: Vec<Camera>,
@@ -72,6 +74,12 @@ pub(super) struct Log {
 pub(super) struct Models {
     pub dir: Option<String>,
     pub runtime: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Replay {
+    pub recordings_dir: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -29,6 +29,8 @@ pub struct Config {
     pub log: LogFormat,
     pub models_dir: Option<PathBuf>,
     pub runtime: Option<PathBuf>,
+    /// The folder whose recordings auditors may replay.
+    pub recordings_dir: Option<PathBuf>,
     pub sites: Vec<Site>,
     pub cameras: Vec<Camera>,
     pub endpoints: Vec<EndpointConfig>,

@@ -30,6 +30,7 @@ mod looks;
 mod openapi;
 mod problem;
 mod query;
+pub mod replays;
 pub mod sink;
 mod status;
 mod table;
@@ -54,6 +55,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use listen::{ListenError, bind};
 pub use openapi::document;
+pub use replays::{ReplayOrder, ReplayOutcome, ReplayScene, Replayer};
 pub use table::{Access, Route, Shows, routes};
 pub use tls::{Tls, TlsError};
 
@@ -69,6 +71,7 @@ use crate::store::{SessionLimits, Store};
 use client::Peer;
 use error::ApiError;
 use looks::Looks;
+use replays::Replays;
 
 /// What the API shows, and the bounds within which it does.
 #[derive(Clone, Debug)]
@@ -91,6 +94,10 @@ pub struct Api {
     /// Encrypts connections; none where a proxy does, or nobody.
     pub tls: Option<Tls>,
     pub sign_in: SignIn,
+    /// Runs recordings for auditors; none where a part of the service is tried alone.
+    pub replayer: Option<Arc<dyn Replayer>>,
+    /// The folder whose files auditors may replay.
+    pub recordings_dir: Option<PathBuf>,
     /// Signs checkpoints of the audit log; none where the disk takes nothing.
     pub audit_key: Option<Key>,
     pub limits: Limits,
@@ -191,6 +198,7 @@ struct Service {
     hashers: Semaphore,
     throttle: Throttle,
     looks: Looks,
+    replays: Replays,
     writable: status::Writable,
     document: Bytes,
     stop: CancellationToken,
@@ -215,6 +223,7 @@ pub async fn serve(
         hashers: Semaphore::new(HASHERS),
         throttle: Throttle::default(),
         looks: Looks::default(),
+        replays: Replays::default(),
         writable: status::Writable::default(),
         document: openapi::document_bytes(),
         stop: stop.clone(),

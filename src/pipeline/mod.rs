@@ -7,9 +7,11 @@ pub mod tracks_file;
 pub mod camera;
 mod checkpoints;
 pub mod recorder;
+pub mod replay;
 pub mod service;
 
 mod kept;
+mod replayer;
 mod stir;
 
 use std::path::Path;

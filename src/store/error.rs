@@ -63,6 +63,8 @@ pub enum StoreError {
     },
     #[error("alarm {alarm} is in the hands of {by} already")]
     Taken { alarm: AlarmId, by: String },
+    #[error("replay {0} runs: one at a time, wait for it or cancel it")]
+    ReplayRuns(i64),
     #[error("delivery {0} is not dead: only a dead letter can be sent again")]
     NotDead(DeliveryId),
     #[error("there is no account {0}")]
@@ -98,6 +100,7 @@ impl StoreError {
                 | Self::WrongState { .. }
                 | Self::Taken { .. }
                 | Self::NotDead(_)
+                | Self::ReplayRuns(_)
                 | Self::UnknownAccount(_)
                 | Self::UnknownToken(_)
                 | Self::NameTaken(_)

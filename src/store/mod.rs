@@ -23,6 +23,7 @@ pub mod handling;
 pub mod inspect;
 pub mod lifecycle;
 mod open;
+pub mod replay;
 mod row;
 pub mod session;
 pub mod token;
@@ -48,6 +49,10 @@ pub use event::{AlarmSnapshot, EventKind, EventRecord};
 pub use evidence::{EvidenceFile, EvidenceReport, EvidenceState};
 pub use handling::NoteRecord;
 pub use lifecycle::{AlarmEnd, NewAlarm, Recovered};
+pub use replay::{
+    ReplayAlarm, ReplayBefore, ReplayEnd, ReplayModel, ReplayOf, ReplayRecord, ReplayResult,
+    ReplayState,
+};
 pub use session::{SessionLimits, SessionRecord};
 pub use token::{TokenGrant, TokenRecord};
 pub use transfer::{AlarmCopy, Arrival};

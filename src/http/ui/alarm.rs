@@ -17,6 +17,7 @@ use crate::evidence;
 use crate::http::access::Principal;
 use crate::http::error::ApiError;
 use crate::http::query::NoQuery;
+use crate::http::replays::kind_of;
 use crate::http::v1::alarms::find;
 use crate::http::{Api, Service};
 use crate::scene::facade::FacadeScene;
@@ -30,6 +31,7 @@ struct AlarmPage {
     alarm: AlarmView,
     may_handle: bool,
     may_mend: bool,
+    may_replay: bool,
     handlers: Vec<String>,
     clip: Option<String>,
     manifest: String,
@@ -69,6 +71,9 @@ pub(crate) async fn show(
         seq,
         may_handle: frame.is(&HANDLERS),
         may_mend: frame.is(&[Role::Manager]),
+        may_replay: frame.is(&[Role::Auditor])
+            && kind_of(detail.alarm.kind).is_some()
+            && url(evidence::CLIP).is_some(),
         handlers: handlers(&service).await?,
         clip: url(evidence::CLIP),
         manifest: url(evidence::MANIFEST).unwrap_or_default(),

@@ -33,6 +33,7 @@ const ASSETS: &[Asset] = &[
     script("cameras.js", include_str!("assets/cameras.js")),
     script("handle.js", include_str!("assets/handle.js")),
     script("page.js", include_str!("assets/page.js")),
+    script("replay.js", include_str!("assets/replay.js")),
     script("sound.js", include_str!("assets/sound.js")),
     script("stream.js", include_str!("assets/stream.js")),
 ];

@@ -14,6 +14,7 @@ pub(super) mod cameras;
 mod charts;
 pub(super) mod language;
 pub(super) mod password;
+pub(super) mod replays;
 pub(super) mod sign_in;
 pub(super) mod texts;
 mod view;
@@ -103,11 +104,12 @@ impl Frame {
             Role::Auditor,
             Role::Maintainer,
         ];
-        let all: [(&[Role], &'static str, &'static str); 5] = [
+        let all: [(&[Role], &'static str, &'static str); 6] = [
             (&READERS, "/board", t.board),
             (&READERS, "/alarms", t.alarms),
             (&keepers, "/cameras", t.cameras),
             (&[Role::Auditor], "/audit", t.audit),
+            (&[Role::Auditor], "/replays", t.replays),
             (&[Role::Admin, Role::Auditor], "/accounts", t.accounts),
         ];
         let own = all.into_iter().filter(|(roles, ..)| self.is(roles));

@@ -98,7 +98,7 @@ pub(crate) async fn file(
 }
 
 /// Returns the path of `parts` below `root`; none where a part could lead elsewhere.
-fn below(root: &FilePath, parts: [&str; 2]) -> Option<PathBuf> {
+pub(super) fn below(root: &FilePath, parts: [&str; 2]) -> Option<PathBuf> {
     let mut path = root.to_owned();
     for part in parts {
         let part = FilePath::new(part);

@@ -89,6 +89,8 @@ impl Service {
             hosts: vec!["plumb.example".to_owned()],
             sign_in: SignIn::default(),
             tls: None,
+            replayer: None,
+            recordings_dir: None,
             audit_key: Some(Key::open_or_make(folder.path()).expect("a key")),
             limits,
         };
