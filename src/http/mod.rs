@@ -55,7 +55,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use listen::{ListenError, bind};
 pub use openapi::document;
-pub use replays::{ReplayOrder, ReplayOutcome, ReplayScene, Replayer};
+pub use replays::{ReplayOrder, ReplayOutcome, ReplayScene, ReplayedAlarm, Replayer};
 pub use table::{Access, Route, Shows, routes};
 pub use tls::{Tls, TlsError};
 

@@ -1,5 +1,5 @@
 //! Replays for auditors: an alarm's evidence, or a recording, once more through the stages, on a
-//! thread of its own with the lowest priority, so that live streams never wait for it.
+//! thread of its own with a low priority, so that live streams hardly ever wait for it.
 //!
 //! Bounds: one replay at a time (the store's table refuses a second), [`WALL_MAX`] of wall time,
 //! [`ALARMS_MAX`] alarms. The stages are `pipeline`'s, downstream of here: they come as a
@@ -70,8 +70,7 @@ pub enum ReplayScene {
 /// What came out.
 #[derive(Clone, Debug)]
 pub struct ReplayOutcome {
-    /// Each with whether it lasted when the recording ended.
-    pub alarms: Vec<(Alarm, bool)>,
+    pub alarms: Vec<ReplayedAlarm>,
     pub frames: u64,
     pub duration_s: f64,
     pub wall_s: f64,
@@ -155,14 +154,26 @@ pub(super) fn start(service: &Arc<Service>, id: i64, task: Task) -> std::io::Res
     spawned.map(|_| ())
 }
 
-/// Gives this thread, and the decoder's that it starts, the lowest priority.
+/// Gives this thread, and the decoder's that it starts, a low priority.
 fn yield_to_cameras() {
-    const NICEST: i32 = 19;
+    // A tenth of the share that others get where there is not enough for all (man 7 sched): the lowest
+    // priority of all, 19, would let a busy machine starve it.
+    const NICE: i32 = 10;
     // On Linux a thread has a priority of its own: man 2 setpriority, "Linux-specific".
     let own = rustix::thread::gettid();
-    if let Err(error) = rustix::process::setpriority_process(Some(own), NICEST) {
+    if let Err(error) = rustix::process::setpriority_process(Some(own), NICE) {
         tracing::warn!(%error, "a replay runs with the priority of the cameras");
     }
+}
+
+/// An alarm that came out.
+#[derive(Clone, Debug)]
+pub struct ReplayedAlarm {
+    /// As it was when it was raised, and when it was over.
+    pub raised: Alarm,
+    pub alarm: Alarm,
+    /// It lasted when the recording ended.
+    pub cut: bool,
 }
 
 /// What is replayed, once it is known to be what was recorded.
@@ -236,7 +247,7 @@ fn conclude(
         .alarms
         .iter()
         .take(ALARMS_MAX)
-        .map(|(alarm, cut)| ReplayAlarm::new(alarm, *cut))
+        .map(|found| ReplayAlarm::new(&found.alarm, found.cut))
         .collect();
     let output = serde_json::to_vec(&replayed).expect("numbers and texts always become JSON");
     let output_sha256 = hex(&Sha256::digest(output));
@@ -250,7 +261,11 @@ fn conclude(
                 .alarms
                 .iter()
                 .take(ALARMS_MAX)
-                .map(|(alarm, cut)| Replayed { alarm, cut: *cut })
+                .map(|found| Replayed {
+                    raised: &found.raised,
+                    alarm: &found.alarm,
+                    cut: found.cut,
+                })
                 .collect();
             let (comparison, matched) = compare(recorded, &found);
             (Some(comparison), matched)

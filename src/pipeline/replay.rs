@@ -24,6 +24,9 @@ pub enum ReplayError {
 /// An alarm that is over.
 #[derive(Clone, Debug)]
 pub struct Told {
+    /// As it was when it was raised.
+    pub raised: Alarm,
+    /// As it was when it was over.
     pub alarm: Alarm,
     /// It lasted when the recording ended, which ended it.
     pub cut: bool,
@@ -126,7 +129,13 @@ impl Replay {
         for change in changes {
             match change {
                 AlarmChange::Raised { key, alarm, .. } => {
-                    self.open.push_back((key, Told { alarm, cut: false }));
+                    let raised = alarm.clone();
+                    let told = Told {
+                        raised,
+                        alarm,
+                        cut: false,
+                    };
+                    self.open.push_back((key, told));
                 }
                 AlarmChange::Ended { key, alarm, .. } => {
                     if let Some((_, told)) = self.open.iter_mut().find(|entry| entry.0 == key) {

@@ -1,5 +1,5 @@
 //! The stages for an auditor's replay. It opens models of its own, so that no camera ever waits for
-//! a turn at one that a replay, with the lowest priority, holds.
+//! a turn at one that a replay, with a low priority, holds.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use super::Detectors;
 use super::replay::{Replay, ReplayError};
 use crate::config;
 use crate::evidence::manifest::ModelRecord;
-use crate::http::{ReplayOrder, ReplayOutcome, ReplayScene, Replayer};
+use crate::http::{ReplayOrder, ReplayOutcome, ReplayScene, ReplayedAlarm, Replayer};
 use crate::scene::{Kind, Scene};
 use crate::source::file::FileError;
 use crate::store::ReplayModel;
@@ -67,7 +67,11 @@ impl Replayer for StageReplayer {
         let expected_s = replay.expected_s().unwrap_or(f64::INFINITY).max(0.1);
         let mut alarms = Vec::new();
         let read = replay.run(watch.as_mut(), |replay, over| {
-            alarms.extend(over.into_iter().map(|told| (told.alarm, told.cut)));
+            alarms.extend(over.into_iter().map(|told| ReplayedAlarm {
+                raised: told.raised,
+                alarm: told.alarm,
+                cut: told.cut,
+            }));
             match go_on(replay.duration_s() / expected_s) {
                 true => Ok(()),
                 false => Err(Stop::Asked),

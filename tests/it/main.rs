@@ -14,6 +14,7 @@ mod fault;
 mod gates;
 mod killed;
 mod models;
+mod replay;
 mod rtsp;
 mod scripted;
 mod service;

@@ -9,6 +9,7 @@ mod openapi;
 mod pages;
 mod people;
 mod pictures;
+mod replays;
 mod status;
 mod stream;
 
@@ -54,6 +55,7 @@ struct Service {
     board: Board,
     threads: Threads,
     latest: Latest,
+    replayer: Arc<replays::Scripted>,
     folder: TempDir,
     stop: CancellationToken,
     served: JoinHandle<std::io::Result<()>>,
@@ -72,6 +74,7 @@ impl Service {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::open(folder.path(), vec![pager()], Arc::clone(&clock));
         let store = store.await.expect("an empty store");
+        let replayer = Arc::new(replays::Scripted::default());
         let api = Api {
             store: store.clone(),
             board: Board::default(),
@@ -89,8 +92,8 @@ impl Service {
             hosts: vec!["plumb.example".to_owned()],
             sign_in: SignIn::default(),
             tls: None,
-            replayer: None,
-            recordings_dir: None,
+            replayer: Some(replayer.clone()),
+            recordings_dir: Some(folder.path().join("recordings")),
             audit_key: Some(Key::open_or_make(folder.path()).expect("a key")),
             limits,
         };
@@ -110,6 +113,7 @@ impl Service {
             board,
             threads,
             latest,
+            replayer,
             folder,
             stop,
             served,
