@@ -13,6 +13,7 @@
 //! alarm     Alarm      what happened: rules              (pure)
 //! evidence  Evidence   clip, pictures, manifest
 //! store     rows       SQLite, one transaction an alarm
+//! export    Bundle     what leaves the house by a ticket
 //! deliver   Attempt    durable outbox, signed webhooks
 //! http      JSON/pages API, events, metrics, the operators' console
 //! ```
@@ -44,6 +45,7 @@ pub mod verify;
 pub mod alarm;
 pub mod evidence;
 pub mod store;
+pub mod export;
 pub mod deliver;
 pub mod http;
 

@@ -338,7 +338,8 @@ mod tests {
     #[test]
     fn each_part_can_differ_and_is_named() {
         let later = |at: StreamTime, ms| at + std::time::Duration::from_millis(ms);
-        let cases: [(ReplayPart, fn(&mut Alarm), fn(&mut Alarm)); 5] = [
+        type Change = fn(&mut Alarm);
+        let cases: [(ReplayPart, Change, Change); 5] = [
             (
                 ReplayPart::RaisedAtS,
                 |a| a.raised_at = StreamTime::from_secs_f64(100.9),

@@ -111,6 +111,12 @@ impl Car {
         }
     }
 
+    /// Judges by this floor from the next look on. What stands in the car goes on being followed, and
+    /// a ride that is raised goes on.
+    pub fn set_scene(&mut self, scene: Option<ElevatorScene>) {
+        self.scene = scene;
+    }
+
     /// Takes one look. `changes` takes what it means.
     pub fn look(&mut self, look: &Look<'_>, changes: &mut Vec<RideChange>) {
         let seen = self.follow(look);

@@ -64,8 +64,8 @@ pub(super) fn progress(length: u64, what: &'static str) -> ProgressBar {
 
 /// Reads a scene file. Fails, as wrong usage, naming the file, line and key.
 pub(super) fn read_scene(path: &Path) -> anyhow::Result<Scene> {
-    let read = config::read_scene(path).map_err(|error| UsageError(error.to_string()))?;
-    Ok(read.scene)
+    let (scene, _) = config::read_scene(path).map_err(|error| UsageError(error.to_string()))?;
+    Ok(scene)
 }
 
 /// Opens the store of a configuration's data directory for `work`, and closes it after. Fails when

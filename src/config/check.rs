@@ -11,18 +11,23 @@ use std::time::Duration;
 use toml::Spanned;
 use url::Url;
 
-use super::{Camera, Config, Http, Input, Problem, SceneFile, Site, TlsFiles, file, read_scene};
+use super::scene::{SceneFile, read_scene_file};
+use super::{Camera, Config, Http, Input, Problem, Site, TlsFiles, file};
 use crate::deliver::{EndpointConfig, Secret};
 use crate::id::{CameraId, EndpointId, SiteId};
-use crate::scene::{Kind, Scene};
+use crate::scene::Scene;
 use crate::source::rtsp::{CameraUrl, Credentials, Deadlines, RtspCamera, Transport};
 use crate::store::SessionLimits;
+
+/// The folder in the data directory of scenes whose cameras name no file of their own.
+const DRAWN: &str = "scenes";
 
 /// Returns the checked configuration. Fails with all its problems.
 pub(super) fn config(file: file::File, text: &str, folder: &Path) -> Result<Config, Vec<Problem>> {
     let mut check = Check {
         text,
         folder,
+        drawn: folder.join(&file.data_dir).join(DRAWN),
         problems: Vec::new(),
         advice: Vec::new(),
     };
@@ -36,6 +41,8 @@ pub(super) fn config(file: file::File, text: &str, folder: &Path) -> Result<Conf
 struct Check<'a> {
     text: &'a str,
     folder: &'a Path,
+    /// Where the scenes are that were drawn for cameras whose configuration names none.
+    drawn: PathBuf,
     problems: Vec<Problem>,
     /// What works and should be changed all the same.
     advice: Vec<Problem>,
@@ -77,6 +84,7 @@ impl Check<'_> {
             log: file.log.format,
             models_dir: file.models.dir.map(|dir| self.folder.join(dir)),
             runtime: file.models.runtime.map(|path| self.folder.join(path)),
+            audit: file.audit,
             recordings_dir: self.recordings_dir(file.replay.recordings_dir.as_ref()),
             sites,
             cameras,
@@ -201,14 +209,7 @@ impl Check<'_> {
         let id: CameraId = self.id(&camera.id)?;
         let site = self.known_site(&camera.site, sites);
         let input = self.input(&id, camera);
-        let scene = match &camera.scene {
-            Some(path) => self.scene(path, camera.kind),
-            None => Some(None),
-        };
-        let (scene, scene_sha256, scene_text) = match scene? {
-            Some(file) => (file.scene, Some(file.sha256), Some(file.text)),
-            None => (Scene::default(), None, None),
-        };
+        let (scene_file, scene) = self.scene(&id, camera)?;
         Some(Camera {
             name: camera.name.clone().unwrap_or_else(|| id.to_string()),
             id,
@@ -216,9 +217,12 @@ impl Check<'_> {
             place: camera.place.clone(),
             kind: camera.kind,
             input: input?,
-            scene,
-            scene_sha256,
-            scene_text,
+            scene: scene
+                .as_ref()
+                .map_or_else(Scene::default, |file| file.scene.clone()),
+            scene_sha256: scene.as_ref().map(|file| file.sha256.clone()),
+            scene_text: scene.map(|file| file.text),
+            scene_file,
         })
     }
 
@@ -273,27 +277,31 @@ impl Check<'_> {
         credentials.ok()
     }
 
-    fn scene(&mut self, path: &Spanned<String>, kind: Kind) -> Option<Option<SceneFile>> {
-        let full = self.folder.join(path.get_ref());
-        match read_scene(&full) {
-            Ok(file) => {
-                let fits = match kind {
-                    Kind::Facade => file.scene.elevator.is_none(),
-                    Kind::Elevator => file.scene.facade.is_none(),
-                };
-                if !fits {
-                    self.tell(
-                        Some(path),
-                        format!(
-                            "scene {} is not for a camera of kind {kind}",
-                            full.display()
-                        ),
-                    );
+    /// Returns where the camera's scene is kept, and the scene; none where none is named or drawn.
+    fn scene(
+        &mut self,
+        id: &CameraId,
+        camera: &file::Camera,
+    ) -> Option<(PathBuf, Option<SceneFile>)> {
+        let (path, place) = match &camera.scene {
+            Some(named) => (self.folder.join(named.get_ref()), named),
+            None => {
+                let drawn = self.drawn.join(format!("{id}.toml"));
+                if !drawn.exists() {
+                    return Some((drawn, None));
                 }
-                Some(Some(file))
+                (drawn, &camera.id)
             }
-            Err(error) => {
-                self.tell(Some(path), error.to_string());
+        };
+        let read = read_scene_file(&path).map_err(|error| error.to_string());
+        let fits = read.and_then(|file| match file.scene.check_for(camera.kind) {
+            Ok(()) => Ok(file),
+            Err(error) => Err(format!("{}: {error}", path.display())),
+        });
+        match fits {
+            Ok(file) => Some((path, Some(file))),
+            Err(problem) => {
+                self.tell(Some(place), problem);
                 None
             }
         }

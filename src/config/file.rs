@@ -22,6 +22,8 @@ pub(super) struct File {
     #[serde(default)]
     pub models: Models,
     #[serde(default)]
+    pub audit: super::Audit,
+    #[serde(default)]
     pub replay: Replay,
     #[serde(default)]
     pub site: Vec<Site>,

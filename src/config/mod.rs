@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use url::Url;
 
+use crate::audit::{Algorithm, Signing};
 use crate::deliver::EndpointConfig;
 use crate::id::{CameraId, SiteId};
 use crate::scene::{Kind, Scene};
@@ -19,7 +20,7 @@ use crate::source::rtsp::RtspCamera;
 use crate::store::SessionLimits;
 
 pub use file::DEFAULT;
-pub use scene::{SceneFile, SceneFileError, parse_scene, read_scene};
+pub use scene::{SceneFileError, read_scene};
 
 /// Everything the service is told.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ pub struct Config {
     pub log: LogFormat,
     pub models_dir: Option<PathBuf>,
     pub runtime: Option<PathBuf>,
+    pub audit: Audit,
     /// The folder whose recordings auditors may replay.
     pub recordings_dir: Option<PathBuf>,
     pub sites: Vec<Site>,
@@ -47,6 +49,14 @@ pub struct Http {
     /// Proxies whose word about the client's address is taken.
     pub proxies: Vec<IpAddr>,
     pub sessions: SessionLimits,
+}
+
+/// How the audit log is chained and its checkpoints are signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Audit {
+    pub digest: Algorithm,
+    pub signing: Signing,
 }
 
 /// Where the certificate chain and its key are, PEM.
@@ -99,8 +109,10 @@ pub struct Camera {
     pub scene: Scene,
     /// SHA-256 of the scene file, for the manifest; none without one.
     pub scene_sha256: Option<String>,
-    /// The scene file's text, for the evidence; none without one.
+    /// The scene file's text; none without one.
     pub scene_text: Option<String>,
+    /// Where the scene is kept, or will be once somebody draws one.
+    pub scene_file: PathBuf,
 }
 
 /// Where a camera's packets come from.

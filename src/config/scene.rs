@@ -25,28 +25,27 @@ pub enum SceneFileError {
     Check { path: PathBuf, problem: SceneError },
 }
 
-/// A scene file, read and checked.
+/// A scene file as it lies on the disk.
 #[derive(Clone, Debug)]
-pub struct SceneFile {
+pub(super) struct SceneFile {
     pub scene: Scene,
-    /// The file's text, which evidence keeps: a replay years later needs the scene of that day.
     pub text: String,
-    /// SHA-256 of the text, hexadecimal.
+    /// Of the text, in hexadecimal.
     pub sha256: String,
 }
 
-/// Reads and checks a scene file.
-pub fn read_scene(path: &Path) -> Result<SceneFile, SceneFileError> {
-    let text = std::fs::read_to_string(path).map_err(|source| SceneFileError::Read {
-        path: path.to_path_buf(),
-        source,
-    })?;
-    parse_scene(path, text)
+/// Reads and checks a scene file. Returns the scene and the file's SHA-256 in hexadecimal.
+pub fn read_scene(path: &Path) -> Result<(Scene, String), SceneFileError> {
+    read_scene_file(path).map(|file| (file.scene, file.sha256))
 }
 
-/// Checks the text of a scene file; `path` is what it is called in errors.
-pub fn parse_scene(path: &Path, text: String) -> Result<SceneFile, SceneFileError> {
+/// Reads and checks a scene file.
+pub(super) fn read_scene_file(path: &Path) -> Result<SceneFile, SceneFileError> {
     let owned = || path.to_path_buf();
+    let text = std::fs::read_to_string(path).map_err(|source| SceneFileError::Read {
+        path: owned(),
+        source,
+    })?;
     let scene: Scene = toml::from_str(&text).map_err(|error| SceneFileError::Parse {
         path: owned(),
         line: error.span().map_or(1, |span| line_of(&text, span.start)),
@@ -57,9 +56,10 @@ pub fn parse_scene(path: &Path, text: String) -> Result<SceneFile, SceneFileErro
         problem,
     })?;
     let digest = Sha256::digest(text.as_bytes());
+    let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(SceneFile {
         scene,
-        sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
         text,
+        sha256,
     })
 }

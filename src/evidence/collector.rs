@@ -42,8 +42,6 @@ pub struct EvidenceContext {
     pub models: Vec<ModelRecord>,
     /// SHA-256 of the scene file.
     pub scene_sha256: Option<String>,
-    /// The scene file's text: kept with each alarm, to be replayed by later.
-    pub scene_text: Option<String>,
     /// Floor lines for the strobe picture.
     pub facade: Option<FacadeScene>,
 }
@@ -91,6 +89,11 @@ impl Collector {
             info: None,
             open: VecDeque::new(),
         }
+    }
+
+    /// Says what the evidence of later alarms has in common; alarms that are open keep theirs.
+    pub fn set_context(&mut self, context: Arc<EvidenceContext>) {
+        self.context = context;
     }
 
     /// Begins a timeline. Clips that are open are cut here and go to `ready`.

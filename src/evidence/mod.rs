@@ -14,8 +14,8 @@
 //!
 //! Jobs of one alarm may run in any order and on any threads: the newest pictures win, and
 //! nothing is written any more once the manifest is. A folder holds one alarm:
-//! `<root>/<yyyy-mm-dd>/<alarm id>/{clip.mp4,snapshot.jpg,strobe.jpg,scene.toml,manifest.json}`, the
-//! day in UTC. A file appears whole or not at all (temporary name, fsync, rename).
+//! `<root>/<yyyy-mm-dd>/<alarm id>/{clip.mp4,snapshot.jpg,strobe.jpg,manifest.json}`, the day in
+//! UTC. A file appears whole or not at all (temporary name, fsync, rename).
 //!
 //! Evidence never delays or stops an alarm: what cannot be kept is named with its reason in
 //! [`Evidence::missing`] or in the [`EvidenceError`], and the alarm goes out without it.
@@ -45,8 +45,6 @@ pub const CLIP: &str = "clip.mp4";
 pub const SNAPSHOT: &str = "snapshot.jpg";
 /// The fall in one still, its name in an alarm's folder.
 pub const STROBE: &str = "strobe.jpg";
-/// The name of the scene by which it was judged, in an alarm's folder.
-pub const SCENE: &str = "scene.toml";
 /// The manifest's name in an alarm's folder.
 pub const MANIFEST: &str = "manifest.json";
 

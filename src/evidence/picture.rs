@@ -37,6 +37,14 @@ pub fn colour(frame: &Frame) -> RgbImage {
     })
 }
 
+/// Returns the picture in so many blocks across, one pixel each: coarse enough for who may see what
+/// stands there and not who.
+pub fn blocks(picture: &RgbImage, across: u32) -> RgbImage {
+    let across = across.clamp(1, picture.width().max(1));
+    let down = (across * picture.height() / picture.width().max(1)).max(1);
+    image::imageops::thumbnail(picture, across, down)
+}
+
 /// Returns a way to read single pixels of a frame in colour, without converting all of it.
 pub(super) fn pixel_of(frame: &Frame) -> impl Fn(usize, usize) -> [u8; 3] + '_ {
     let luma = frame.luma();

@@ -9,7 +9,7 @@ use super::clip::{self, ClipSpan};
 use super::collector::{Pictures, ROLL, Seal, Shared, draws_track, lock};
 use super::manifest::{AlarmRecord, FORMAT, Manifest, StreamRecord};
 use super::{
-    CLIP, Evidence, EvidenceError, EvidenceFile, MANIFEST, MissingFile, SCENE, SNAPSHOT, STROBE,
+    CLIP, Evidence, EvidenceError, EvidenceFile, MANIFEST, MissingFile, SNAPSHOT, STROBE,
     digest_file, picture, reason_of, sha256_hex, strobe, write_whole,
 };
 use crate::alarm::Alarm;
@@ -83,10 +83,6 @@ impl FolderState {
 
     fn seal(&mut self, shared: &Shared, folder: &Path, seal: &Seal) -> Result<(), EvidenceError> {
         let clip = self.cut_clip(folder, seal);
-        if let Some(text) = &shared.context.scene_text {
-            let text = Ok(text.clone().into_bytes());
-            self.put(folder, SCENE, "application/toml", text);
-        }
         self.files.sort_by(|a, b| a.name.cmp(&b.name));
         let context = &shared.context;
         let manifest = Manifest {

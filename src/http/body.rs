@@ -26,7 +26,8 @@ impl<T: DeserializeOwned> FromRequest<Arc<Service>> for JsonBody<T> {
     }
 }
 
-fn refusal(rejection: &JsonRejection, limit_bytes: usize) -> ApiError {
+/// Returns why the body was refused; `limit_bytes` is what the route takes.
+pub(crate) fn refusal(rejection: &JsonRejection, limit_bytes: usize) -> ApiError {
     match rejection {
         JsonRejection::MissingJsonContentType(_) => ApiError::WrongContentType,
         JsonRejection::BytesRejection(_) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {

@@ -9,6 +9,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::auth::Role;
+use crate::scene::SceneError;
 use crate::store::StoreError;
 
 /// Why a request was not served. Its text is the answer's detail: sentences that say what to do.
@@ -75,6 +76,19 @@ pub(crate) enum ApiError {
          /api/v1/cameras/{camera}."
     )]
     NoPicture { camera: String },
+    #[error("The scene cannot be: {}.", .0)]
+    BadScene(SceneError),
+    #[error(
+        "Somebody else has changed the scene since it was read. Load it again and draw on that one."
+    )]
+    SceneChanged,
+    #[error(
+        "The scene file cannot be written ({reason}). Make its folder writable for the service, or \
+         leave `scene` out of the camera's configuration: then it is kept in the data directory."
+    )]
+    SceneUnwritable { reason: String },
+    #[error("Send the header If-Match with the ETag of the scene that you have read.")]
+    NoPrecondition,
     #[error("{by} has taken the alarm already.")]
     Taken { by: String },
     #[error("{detail}")]
@@ -170,6 +184,18 @@ impl ApiError {
                 "Range not satisfiable",
             ),
             Self::NoPicture { .. } => (S::NOT_FOUND, "no-picture", "No picture"),
+            Self::BadScene(_) => (S::UNPROCESSABLE_ENTITY, "bad-scene", "Bad scene"),
+            Self::SceneChanged => (S::PRECONDITION_FAILED, "scene-changed", "Scene has changed"),
+            Self::SceneUnwritable { .. } => (
+                S::CONFLICT,
+                "scene-unwritable",
+                "Scene file cannot be written",
+            ),
+            Self::NoPrecondition => (
+                S::PRECONDITION_REQUIRED,
+                "no-precondition",
+                "If-Match is missing",
+            ),
             Self::Taken { .. } => (S::CONFLICT, "taken", "Taken already"),
             Self::Conflict { .. } => (S::CONFLICT, "conflict", "Conflict"),
             Self::ForeignHost { .. } => (S::MISDIRECTED_REQUEST, "foreign-host", "Foreign host"),

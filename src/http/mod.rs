@@ -31,6 +31,7 @@ mod openapi;
 mod problem;
 mod query;
 pub mod replays;
+mod scenes;
 pub mod sink;
 mod status;
 mod table;
@@ -55,7 +56,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use listen::{ListenError, bind};
 pub use openapi::document;
-pub use replays::{ReplayOrder, ReplayOutcome, ReplayScene, ReplayedAlarm, Replayer};
+pub use replays::{ReplayOrder, ReplayOutcome, ReplayedAlarm, Replayer};
+pub use scenes::{CameraScene, SceneInForce};
 pub use table::{Access, Route, Shows, routes};
 pub use tls::{Tls, TlsError};
 
@@ -83,8 +85,8 @@ pub struct Api {
     /// The configured cameras, in the order of the config.
     pub cameras: Vec<CameraInfo>,
     pub sites: Vec<SiteInfo>,
-    /// What the cameras look at, as the config's scene files say.
-    pub scenes: BTreeMap<CameraId, CameraScene>,
+    /// What the cameras look at, at the moment.
+    pub scenes: BTreeMap<CameraId, SceneInForce>,
     pub metrics: Metrics,
     pub clock: Arc<dyn Clock>,
     /// The folder under which the store's evidence folders lie.
@@ -127,14 +129,6 @@ pub struct SiteInfo {
     pub id: SiteId,
     /// What people call it.
     pub name: String,
-}
-
-/// What a camera looks at.
-#[derive(Clone, Debug)]
-pub struct CameraScene {
-    pub scene: scene::Scene,
-    /// SHA-256 of the scene file; none without one.
-    pub sha256: Option<String>,
 }
 
 /// A camera as the config gives it.

@@ -29,6 +29,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
         };
         let operation = match route.method {
             "POST" => item.post.as_mut(),
+            "PUT" => item.put.as_mut(),
             _ => item.get.as_mut(),
         };
         if let Some(operation) = operation {
@@ -86,6 +87,10 @@ pub(super) async fn serve(State(service): State<Arc<Service>>, _: NoQuery) -> im
         v1::cameras::list,
         v1::cameras::one,
         v1::snapshot::newest,
+        v1::scene::read,
+        v1::scene::change,
+        v1::scene::check,
+        v1::scene::picture,
         v1::deliveries::list,
         v1::deliveries::retry,
         v1::session::own,
@@ -199,6 +204,13 @@ problem_response!(
     /// Of routes that change a state.
     Conflict,
     ["409", "Its state does not allow it"]
+);
+problem_response!(
+    /// Of the change of a scene.
+    BadScene,
+    ["412", "Somebody else has changed the scene meanwhile"],
+    ["422", "The scene cannot be; `key` names the field"],
+    ["428", "The header If-Match is missing"]
 );
 problem_response!(
     /// Of routes that take a JSON body.

@@ -27,6 +27,9 @@ pub(crate) struct Problem {
     /// Of `taken` only: who has the alarm in hand.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub holder: Option<String>,
+    /// Of `bad-scene` only: the field that is wrong, e.g. `facade.floor_lines[1].left`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 impl ApiError {
@@ -46,6 +49,10 @@ impl ApiError {
             },
             holder: match self {
                 Self::Taken { by } => Some(by.clone()),
+                _ => None,
+            },
+            key: match self {
+                Self::BadScene(error) => Some(error.key.clone()),
                 _ => None,
             },
         }

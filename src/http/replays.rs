@@ -22,7 +22,7 @@ use crate::alarm::comparison::{Comparison, ReplayVerdict, Replayed, compare};
 use crate::alarm::{Alarm, AlarmKind};
 use crate::clock::StreamTime;
 use crate::evidence::manifest::{self, AlarmRecord, Manifest, State};
-use crate::evidence::{CLIP, MANIFEST, SCENE};
+use crate::evidence::{CLIP, MANIFEST};
 use crate::scene::{Kind, Scene};
 use crate::store::{
     AlarmDetail, EvidenceState, ReplayAlarm, ReplayBefore, ReplayEnd, ReplayModel, ReplayResult,
@@ -56,15 +56,7 @@ pub struct ReplayOrder {
     /// Stream time of its first picture.
     pub starts_at: StreamTime,
     pub kind: Kind,
-    pub scene: ReplayScene,
-}
-
-/// The scene to judge by.
-#[derive(Clone, Debug)]
-pub enum ReplayScene {
-    /// The text of a scene file, as it was kept with the evidence.
-    Text(String),
-    Known(Scene),
+    pub scene: Scene,
 }
 
 /// What came out.
@@ -83,8 +75,6 @@ pub(super) enum Task {
     Alarm {
         folder: PathBuf,
         detail: Box<AlarmDetail>,
-        /// The camera's scene as it is now, with its digest.
-        scene_now: Option<(Scene, String)>,
     },
     Recording {
         path: PathBuf,
@@ -195,11 +185,14 @@ fn run(
     let replayer = service.api.replayer.as_ref();
     let replayer = replayer.ok_or("this service has no stages to replay with")?;
     let prepared = match task {
-        Task::Alarm {
-            folder,
-            detail,
-            scene_now,
-        } => prepare_alarm(replayer.as_ref(), &folder, &detail, scene_now)?,
+        Task::Alarm { folder, detail } => {
+            let kept = match &detail.alarm.scene_sha256 {
+                Some(sha256) => runtime.block_on(service.api.store.scene_text(sha256)),
+                None => Ok(None),
+            };
+            let kept = kept.map_err(|error| error.to_string())?;
+            prepare_alarm(replayer.as_ref(), &folder, &detail, kept)?
+        }
         Task::Recording {
             path,
             kind,
@@ -315,7 +308,7 @@ fn prepare_alarm(
     replayer: &dyn Replayer,
     folder: &Path,
     detail: &AlarmDetail,
-    scene_now: Option<(Scene, String)>,
+    kept_scene: Option<String>,
 ) -> Result<Prepared, String> {
     let kind = kind_of(detail.alarm.kind)
         .ok_or("faults rest on the connection and its clock, which a clip does not hold")?;
@@ -329,7 +322,7 @@ fn prepare_alarm(
         clip: folder.join(CLIP),
         starts_at: StreamTime::from_secs_f64(span.starts_at_s),
         kind,
-        scene: scene_of(&manifest, folder, scene_now)?,
+        scene: scene_of(&manifest, kept_scene)?,
     };
     let clip = manifest.files.iter().find(|file| file.name == CLIP);
     let clip_sha256 = clip.map_or("", |file| &file.sha256).to_owned();
@@ -393,29 +386,19 @@ fn same_models(
     Ok(now)
 }
 
-/// Returns the scene by which the alarm was judged: as kept with it, or the camera's if it is the
-/// same still.
-fn scene_of(
-    manifest: &Manifest,
-    folder: &Path,
-    scene_now: Option<(Scene, String)>,
-) -> Result<ReplayScene, String> {
+/// Returns the scene by which the alarm was judged: the store keeps each that was ever in force.
+fn scene_of(manifest: &Manifest, kept: Option<String>) -> Result<Scene, String> {
     let Some(wanted) = &manifest.scene_sha256 else {
-        return Ok(ReplayScene::Known(Scene::default()));
+        return Ok(Scene::default());
     };
-    let kept = manifest.files.iter().find(|file| file.name == SCENE);
-    if kept.is_some_and(|file| file.sha256 == *wanted) {
-        let text = fs::read_to_string(folder.join(SCENE)).map_err(|error| error.to_string())?;
-        return Ok(ReplayScene::Text(text));
-    }
-    match scene_now {
-        Some((scene, sha256)) if sha256 == *wanted => Ok(ReplayScene::Known(scene)),
-        _ => Err(format!(
-            "the alarm was judged by a scene with SHA-256 {}, which is not kept with it, and the \
-             camera has another one now",
-            short(wanted)
-        )),
-    }
+    let text = kept.filter(|text| hex(&Sha256::digest(text)) == *wanted);
+    let text = text.ok_or_else(|| {
+        let wanted = short(wanted);
+        format!("the alarm was judged by a scene with SHA-256 {wanted}, which is not kept here")
+    })?;
+    let scene: Scene = toml::from_str(&text).map_err(|error| error.to_string())?;
+    scene.check().map_err(|error| error.to_string())?;
+    Ok(scene)
 }
 
 fn prepare_recording(
@@ -433,7 +416,7 @@ fn prepare_recording(
             clip: path,
             starts_at: StreamTime::ZERO,
             kind,
-            scene: ReplayScene::Known(scene),
+            scene,
         },
         recorded: None,
         recorded_version: None,

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::routing::{MethodRouter, get, post};
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{MethodRouter, get, post, put};
 use serde::{Serialize, Serializer};
 
 use super::Service;
@@ -78,6 +79,8 @@ const KEEPERS: Access = Access::Roles(&[
     Role::Maintainer,
 ]);
 const MENDERS: Access = Access::Roles(&[Role::Manager, Role::Maintainer]);
+/// Who may look at how a camera's scene is drawn; [`MENDERS`] draw it.
+const SCENE_READERS: Access = Access::Roles(&[Role::Manager, Role::Auditor, Role::Maintainer]);
 const ADMINS: Access = Access::Roles(&[Role::Admin]);
 const AUDITORS: Access = Access::Roles(&[Role::Auditor]);
 /// Auditors read all, and so also who may do what.
@@ -87,6 +90,7 @@ const ACCOUNT_READERS: Access = Access::Roles(&[Role::Admin, Role::Auditor]);
 pub fn routes() -> Vec<Route> {
     let mut table = service_routes();
     table.extend(alarm_routes());
+    table.extend(scene_routes());
     table.extend(people_routes());
     table.extend(replay_routes());
     table.extend(page_routes());
@@ -107,6 +111,14 @@ fn read(path: &'static str, access: Access, handler: MethodRouter<Arc<Service>>)
 fn change(path: &'static str, access: Access, handler: MethodRouter<Arc<Service>>) -> Route {
     Route {
         method: "POST",
+        ..read(path, access, handler)
+    }
+}
+
+/// Puts something else into the place of what the path names.
+fn replace(path: &'static str, access: Access, handler: MethodRouter<Arc<Service>>) -> Route {
+    Route {
+        method: "PUT",
         ..read(path, access, handler)
     }
 }
@@ -164,6 +176,26 @@ fn alarm_routes() -> Vec<Route> {
         ),
         read("/api/v1/deliveries", KEEPERS, get(deliveries::list)),
         change("/api/v1/deliveries/{id}/retry", MENDERS, retry),
+    ]
+}
+
+fn scene_routes() -> Vec<Route> {
+    use v1::scene;
+    const SCENE: &str = "/api/v1/cameras/{id}/scene";
+    const CHECK: &str = "/api/v1/cameras/{id}/scene/check";
+    const PICTURE: &str = "/api/v1/cameras/{id}/scene.jpg";
+    let large = || DefaultBodyLimit::max(scene::SCENE_BYTES_MAX);
+    let picture = read(PICTURE, SCENE_READERS, get(scene::picture));
+    vec![
+        read(SCENE, KEEPERS, get(scene::read)),
+        replace(SCENE, MENDERS, put(scene::change).layer(large())),
+        change(CHECK, MENDERS, post(scene::check).layer(large())),
+        seen("picture.seen", picture),
+        page(read(
+            "/cameras/{id}/scene",
+            SCENE_READERS,
+            get(ui::scene::show),
+        )),
     ]
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
 use super::Watch;
@@ -21,14 +21,20 @@ use crate::clock::{Clock, StreamTime};
 use crate::config::Camera;
 use crate::decode::latest::Latest;
 use crate::decode::{Decoder, Frame};
+use crate::evidence::manifest::ModelRecord;
 use crate::evidence::{Collector, EvidenceContext, EvidenceJob, Raised};
 use crate::health::{Board, Threads};
+use crate::http::CameraScene;
 use crate::id::AlarmId;
+use crate::scene::{Kind, Scene};
 use crate::source::ring::Ring;
 use crate::source::{Codec, Packet, SourceEvent, StreamInfo};
 
 /// How often a camera is looked at without a frame, so that their absence is noticed.
 const TICK: Duration = Duration::from_millis(500);
+
+/// A scene that was changed waits this long for a fall that is raised to end; then the fall is ended.
+const SCENE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a camera's thread has to say to the recorder, in order.
 #[derive(Debug)]
@@ -38,6 +44,8 @@ pub enum Report {
         camera: Arc<Camera>,
         alarm: Alarm,
         times: WallTimes,
+        /// Of the scene that it was judged by.
+        scene_sha256: Option<String>,
     },
     Ended {
         id: AlarmId,
@@ -64,8 +72,11 @@ pub struct WallTimes {
 pub struct CameraThread {
     pub camera: Arc<Camera>,
     /// Makes the watch: at the start, and anew should it ever panic.
-    pub make_watch: Box<dyn Fn() -> Box<dyn Watch> + Send>,
-    pub evidence: Arc<EvidenceContext>,
+    pub make_watch: Box<dyn Fn(Scene) -> Box<dyn Watch> + Send>,
+    /// The scene in force, which people change while the camera runs.
+    pub scene: watch::Receiver<Arc<CameraScene>>,
+    /// The models that this camera's alarms rest on.
+    pub models: Vec<ModelRecord>,
     pub board: Board,
     pub latest: Latest,
     pub threads: Threads,
@@ -76,6 +87,16 @@ pub struct CameraThread {
 }
 
 impl CameraThread {
+    fn evidence(&self, scene: &CameraScene) -> Arc<EvidenceContext> {
+        Arc::new(EvidenceContext {
+            camera: self.camera.id.clone(),
+            site: Some(self.camera.site.clone()),
+            models: self.models.clone(),
+            scene_sha256: scene.sha256.clone(),
+            facade: scene.scene.facade.clone(),
+        })
+    }
+
     /// Works until the source hangs up, then ends what is raised. Runs on its own thread;
     /// `runtime` is where its channels wait.
     pub fn run(&self, mut events: mpsc::Receiver<SourceEvent>, runtime: &Handle) {
@@ -124,6 +145,10 @@ struct Stages<'a> {
     ring: Ring,
     decoder: Option<Decoder>,
     decode_errors: u64,
+    /// Where other scenes come from, the one that is judged by, and since when another one waits.
+    scenes: watch::Receiver<Arc<CameraScene>>,
+    scene: Arc<CameraScene>,
+    scene_waits_since: Option<Duration>,
     watch: Box<dyn Watch>,
     faults: FaultWatch,
     collector: Collector,
@@ -140,13 +165,18 @@ struct Stages<'a> {
 
 impl<'a> Stages<'a> {
     fn new(thread: &'a CameraThread) -> Self {
+        let mut scenes = thread.scene.clone();
+        let scene = Arc::clone(&scenes.borrow_and_update());
         Self {
             ring: Ring::default(),
             decoder: None,
             decode_errors: 0,
-            watch: (thread.make_watch)(),
+            watch: (thread.make_watch)(scene.scene.clone()),
             faults: FaultWatch::new(thread.camera.kind),
-            collector: Collector::new(Arc::clone(&thread.evidence)),
+            collector: Collector::new(thread.evidence(&scene)),
+            scenes,
+            scene,
+            scene_waits_since: None,
             raised: HashMap::new(),
             anchor: None,
             rate: Rate::default(),
@@ -171,6 +201,7 @@ impl<'a> Stages<'a> {
     }
 
     fn step(&mut self, event: Option<SourceEvent>) {
+        self.take_scene();
         match event {
             Some(SourceEvent::Start(info)) => self.start(&info),
             Some(SourceEvent::Packet(packet)) => self.packet(packet),
@@ -182,6 +213,32 @@ impl<'a> Stages<'a> {
             self.ticked_at = now;
             self.tick(now);
         }
+    }
+
+    /// Goes over to the scene that was drawn meanwhile, between two frames. A fall that is raised is
+    /// measured by its own scene to its end, for which the new one waits a while.
+    fn take_scene(&mut self) {
+        if self.scene_waits_since.is_none() && !self.scenes.has_changed().unwrap_or(false) {
+            return;
+        }
+        let now = self.thread.clock.monotonic();
+        let since = *self.scene_waits_since.get_or_insert(now);
+        let is_falling = self.thread.camera.kind == Kind::Facade
+            && self
+                .raised
+                .keys()
+                .any(|(origin, _)| *origin == Origin::Scene);
+        if is_falling && now.saturating_sub(since) < SCENE_PATIENCE {
+            return;
+        }
+        self.scene_waits_since = None;
+        let scene = Arc::clone(&self.scenes.borrow_and_update());
+        self.watch.set_scene(scene.scene.clone(), &mut self.changes);
+        self.report(Origin::Scene);
+        self.collector.set_context(self.thread.evidence(&scene));
+        info!(camera.id = %self.thread.camera.id, scene.sha256 = scene.sha256, "judges by another scene");
+        self.scene = scene;
+        self.send_ready();
     }
 
     fn start(&mut self, info: &Arc<StreamInfo>) {
@@ -336,6 +393,7 @@ impl<'a> Stages<'a> {
             camera: Arc::clone(&self.thread.camera),
             alarm,
             times,
+            scene_sha256: self.scene.sha256.clone(),
         });
         match evidence {
             Ok(job) => self.ready.push(job),

@@ -14,6 +14,7 @@ use crate::clock::StreamTime;
 use crate::decode::Frame;
 use crate::detect::ebike::{Class, EbikeDetector, Least, Thresholds};
 use crate::geometry::BoxPx;
+use crate::scene::Scene;
 use crate::scene::elevator::ElevatorScene;
 
 /// Between two glances at whether anything moves, and between two looks while something does.
@@ -195,6 +196,10 @@ impl Watch for ElevatorWatch {
         if !self.rides.is_empty() || self.looked_at == Some(at) {
             self.report(changes);
         }
+    }
+
+    fn set_scene(&mut self, scene: Scene, _changes: &mut Vec<AlarmChange>) {
+        self.car.set_scene(scene.elevator);
     }
 
     fn restart(&mut self, changes: &mut Vec<AlarmChange>) {

@@ -15,6 +15,7 @@ use crate::clock::StreamTime;
 use crate::decode::Frame;
 use crate::detect::motion::{Candidate, Look, Motion};
 use crate::geometry::Point;
+use crate::scene::Scene;
 use crate::scene::facade::FacadeScene;
 use crate::track::accelerating::{Track, TrackId, Tracker};
 use crate::verify::{Verifier, cut_patches};
@@ -192,6 +193,16 @@ impl FacadeWatch {
         }
     }
 
+    /// Forgets the tracks, and ends what is raised.
+    fn end_stage(&mut self, changes: &mut Vec<AlarmChange>) {
+        if let Some(mut stage) = self.stage.take() {
+            let mut pictures = std::mem::take(&mut stage.pictures);
+            stage
+                .falling
+                .restart(|key, alarm| changes.push(ended(key, alarm, &mut pictures)));
+        }
+    }
+
     fn take(&mut self, look: Look, now: StreamTime, changes: &mut Vec<AlarmChange>) {
         let share = (look.step_s / FLOOD_S).clamp(0.0, 1.0);
         self.flooded_share += share * (f64::from(u8::from(look.flooded)) - self.flooded_share);
@@ -214,13 +225,15 @@ impl Watch for FacadeWatch {
         }
     }
 
+    fn set_scene(&mut self, scene: Scene, changes: &mut Vec<AlarmChange>) {
+        self.end_stage(changes);
+        let masks = scene.facade.as_ref().map(|facade| facade.masks.clone());
+        self.motion.set_masks(masks.unwrap_or_default());
+        self.scene = scene.facade;
+    }
+
     fn restart(&mut self, changes: &mut Vec<AlarmChange>) {
-        if let Some(mut stage) = self.stage.take() {
-            let mut pictures = std::mem::take(&mut stage.pictures);
-            stage
-                .falling
-                .restart(|key, alarm| changes.push(ended(key, alarm, &mut pictures)));
-        }
+        self.end_stage(changes);
         self.motion.restart();
         self.kept.clear();
         self.flooded_share = 0.0;

@@ -15,7 +15,7 @@ use crate::clock::StreamTime;
 use crate::decode::Frame;
 use crate::detect::view::View;
 use crate::health::CameraHealth;
-use crate::scene::Kind;
+use crate::scene::{Kind, Scene};
 
 /// The window over which frames are counted.
 const RATE_WINDOW_S: f64 = 10.0;
@@ -205,6 +205,9 @@ impl Watch for FaultWatch {
         }
         self.judge(changes);
     }
+
+    /// Faults are of the whole picture: no scene matters to them.
+    fn set_scene(&mut self, _: Scene, _: &mut Vec<AlarmChange>) {}
 
     fn restart(&mut self, changes: &mut Vec<AlarmChange>) {
         self.rules.finish(&mut self.turns);

@@ -32,6 +32,10 @@ pub trait Watch: Send {
     /// Looks at the next frame. `changes` takes what it means, in order.
     fn push(&mut self, frame: &Frame, changes: &mut Vec<AlarmChange>);
 
+    /// Judges by another scene from the next frame on. No frame is forgotten; what must begin anew
+    /// because heights change their meaning ends what is raised.
+    fn set_scene(&mut self, scene: Scene, changes: &mut Vec<AlarmChange>);
+
     /// Forgets the timeline: the next frame may show anything at any time. Ends what is raised.
     fn restart(&mut self, changes: &mut Vec<AlarmChange>);
 

@@ -12,7 +12,6 @@ use tracing::{error, warn};
 
 use super::camera::{Report, WallTimes};
 use crate::alarm::Alarm;
-use crate::config::Camera;
 use crate::deliver::Alarms;
 use crate::evidence::EvidenceJob;
 use crate::id::AlarmId;
@@ -44,7 +43,20 @@ impl Recorder {
                     camera,
                     alarm,
                     times,
-                } => self.raise(id, &camera, alarm, times).await,
+                    scene_sha256,
+                } => {
+                    let new = NewAlarm {
+                        id,
+                        camera: camera.id.clone(),
+                        site: camera.site.clone(),
+                        place: camera.place.clone(),
+                        started_at_ms: times.started_at.as_millisecond(),
+                        raised_at_ms: times.raised_at.as_millisecond(),
+                        alarm,
+                        scene_sha256,
+                    };
+                    self.raise(&new).await;
+                }
                 Report::Ended { id, alarm, times } => self.end(id, alarm, times).await,
                 Report::NoEvidence { id, reason } => self.attach(id, missing(reason)).await,
                 Report::Evidence(job) => {
@@ -60,19 +72,9 @@ impl Recorder {
         while writing.join_next().await.is_some() {}
     }
 
-    async fn raise(&self, id: AlarmId, camera: &Camera, alarm: Alarm, times: WallTimes) {
-        let new = NewAlarm {
-            id,
-            camera: camera.id.clone(),
-            site: camera.site.clone(),
-            place: camera.place.clone(),
-            started_at_ms: times.started_at.as_millisecond(),
-            raised_at_ms: times.raised_at.as_millisecond(),
-            alarm,
-            scene_sha256: camera.scene_sha256.clone(),
-        };
-        if let Err(failure) = self.alarms.raise(&new).await {
-            error!(alarm.id = %id, camera.id = %camera.id, error = &failure as &dyn std::error::Error, "an alarm could neither be stored nor sent");
+    async fn raise(&self, new: &NewAlarm) {
+        if let Err(failure) = self.alarms.raise(new).await {
+            error!(alarm.id = %new.id, camera.id = %new.camera, error = &failure as &dyn std::error::Error, "an alarm could neither be stored nor sent");
         }
     }
 

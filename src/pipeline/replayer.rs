@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::Detectors;
 use super::replay::{Replay, ReplayError};
-use crate::config;
 use crate::evidence::manifest::ModelRecord;
-use crate::http::{ReplayOrder, ReplayOutcome, ReplayScene, ReplayedAlarm, Replayer};
-use crate::scene::{Kind, Scene};
+use crate::http::{ReplayOrder, ReplayOutcome, ReplayedAlarm, Replayer};
+use crate::scene::Kind;
 use crate::source::file::FileError;
 use crate::store::ReplayModel;
 use crate::{detect, verify};
@@ -61,7 +60,7 @@ impl Replayer for StageReplayer {
         if detectors.digests() != self.models {
             return Err("the models on the disk are not those that the service runs on".to_owned());
         }
-        let mut watch = detectors.watch(order.kind, scene(&order.scene)?);
+        let mut watch = detectors.watch(order.kind, order.scene.clone());
         let replay = Replay::open(&order.clip).map_err(|error| told(&error))?;
         let mut replay = replay.starting_at(order.starts_at);
         let expected_s = replay.expected_s().unwrap_or(f64::INFINITY).max(0.1);
@@ -100,15 +99,6 @@ enum Stop {
 impl From<FileError> for Stop {
     fn from(error: FileError) -> Self {
         Self::File(error)
-    }
-}
-
-fn scene(of: &ReplayScene) -> Result<Scene, String> {
-    match of {
-        ReplayScene::Known(scene) => Ok(scene.clone()),
-        ReplayScene::Text(text) => config::parse_scene(Path::new("scene.toml"), text.clone())
-            .map(|file| file.scene)
-            .map_err(|error| error.to_string()),
     }
 }
 

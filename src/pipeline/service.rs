@@ -4,6 +4,7 @@
 //! be raised before it can be kept. Stop order is the stream's: sources, camera threads (they end
 //! what is raised), recorder (evidence is written), outbox, API, store.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,16 +30,16 @@ use crate::decode::Frame;
 use crate::decode::latest::Latest;
 use crate::deliver::{Alarms, Client, ClientError, Delivering, Outbox};
 use crate::detect::SessionError;
-use crate::evidence::EvidenceContext;
 use crate::health::{Board, Threads};
 use crate::http::{
-    self, Api, CameraInfo, CameraScene, Limits, SignIn, SiteInfo, Tls, TlsError, Transport,
+    self, Api, CameraInfo, CameraScene, Limits, SceneInForce, SignIn, SiteInfo, Tls, TlsError,
+    Transport,
 };
 use crate::id::CameraId;
 use crate::metrics::{Metrics, RecorderTaken};
 use crate::source::file::{self, FileCamera};
 use crate::source::rtsp;
-use crate::store::{Durability, Recovered, Store, StoreError};
+use crate::store::{Durability, Recovered, SceneText, Store, StoreError};
 
 /// Why the service cannot start; each names what to do.
 #[derive(Debug, thiserror::Error)]
@@ -117,6 +118,7 @@ impl Service {
         };
         let store = open_store(&config, &delivering).await?;
         let first_password = add_first_account(&store).await?;
+        note_scenes(&store, &config.cameras).await;
         let outbox = Outbox::start(&store, &delivering);
         let alarms = Alarms::new(store.clone(), delivering);
         let (reports, reported) = mpsc::channel(REPORTS_MAX);
@@ -128,11 +130,16 @@ impl Service {
             board: Board::default(),
             latest: Latest::default(),
             threads: Threads::default(),
+            scenes: config.cameras.iter().map(scene_in_force).collect(),
             evidence_root: config.data_dir.join("evidence"),
         };
         let stop_http = CancellationToken::new();
         let audit_key = match store.durability() {
-            Durability::Disk => Some(Key::open_or_make(&config.data_dir)?),
+            Durability::Disk => {
+                let key = Key::open_or_make(&config.data_dir, config.audit.signing)?;
+                store.chain_with(config.audit.digest, &key).await?;
+                Some(key)
+            }
             Durability::Volatile => None,
         };
         let stop_checkpoints = CancellationToken::new();
@@ -251,6 +258,7 @@ struct Shared {
     board: Board,
     latest: Latest,
     threads: Threads,
+    scenes: BTreeMap<CameraId, SceneInForce>,
     evidence_root: PathBuf,
 }
 
@@ -287,7 +295,7 @@ impl Shared {
             latest: self.latest.clone(),
             cameras: config.cameras.iter().map(camera_info).collect(),
             sites: config.sites.iter().map(site_info).collect(),
-            scenes: config.cameras.iter().map(camera_scene).collect(),
+            scenes: self.scenes.clone(),
             metrics: Metrics::install()?,
             clock: Arc::clone(&self.clock),
             evidence_root: self.evidence_root.clone(),
@@ -307,19 +315,13 @@ impl Shared {
     }
 
     fn thread(&self, camera: Arc<Camera>) -> CameraThread {
-        let (detectors, watched) = (self.detectors.clone(), Arc::clone(&camera));
-        let evidence = EvidenceContext {
-            camera: camera.id.clone(),
-            site: Some(camera.site.clone()),
-            models: self.detectors.digests(),
-            scene_sha256: camera.scene_sha256.clone(),
-            scene_text: camera.scene_text.clone(),
-            facade: camera.scene.facade.clone(),
-        };
+        let (detectors, kind) = (self.detectors.clone(), camera.kind);
+        let scene = self.scenes[&camera.id].follow();
         CameraThread {
             camera,
-            make_watch: Box::new(move || detectors.watch(watched.kind, watched.scene.clone())),
-            evidence: Arc::new(evidence),
+            make_watch: Box::new(move |scene| detectors.watch(kind, scene)),
+            scene,
+            models: self.detectors.digests(),
             board: self.board.clone(),
             latest: self.latest.clone(),
             threads: self.threads.clone(),
@@ -393,12 +395,27 @@ fn site_info(site: &config::Site) -> SiteInfo {
     }
 }
 
-fn camera_scene(camera: &Camera) -> (CameraId, CameraScene) {
+fn scene_in_force(camera: &Camera) -> (CameraId, SceneInForce) {
     let scene = CameraScene {
         scene: camera.scene.clone(),
         sha256: camera.scene_sha256.clone(),
     };
-    (camera.id.clone(), scene)
+    let kept_in = camera.scene_file.clone();
+    (camera.id.clone(), SceneInForce::new(scene, kept_in))
+}
+
+/// Keeps the scenes as they are at this start, so that an alarm's scene is found by its digest; one
+/// that was changed by hand meanwhile is written down.
+async fn note_scenes(store: &Store, cameras: &[Camera]) {
+    for camera in cameras {
+        let (sha256, text) = (&camera.scene_sha256, &camera.scene_text);
+        let both = sha256.as_deref().zip(text.as_deref());
+        let read = both.map(|(sha256, text)| SceneText { sha256, text });
+        if let Err(failure) = store.note_scene(&camera.id, read).await {
+            // Cameras must be watched all the same; the next start tries again.
+            error!(camera.id = %camera.id, error = &failure as &dyn std::error::Error, "the scene could not be kept in the store");
+        }
+    }
 }
 
 fn camera_info(camera: &Camera) -> CameraInfo {

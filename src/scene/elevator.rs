@@ -1,6 +1,6 @@
 //! An elevator car: its floor. Pure.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{SceneError, check_polygon};
 use crate::geometry::{BoxPx, Polygon};
@@ -18,7 +18,7 @@ const INSIDE_SHARE_OF_LOWER_HALF: f64 = 0.8;
 const INSIDE_SHARE_OF_FLOOR: f64 = 0.25;
 
 /// An elevator car as the scene file gives it.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ElevatorScene {
     /// Where an e-bike counts as inside.

@@ -5,13 +5,18 @@
 //! beyond that (a taller ground floor, a lens) is interpolated on top. Never invents a scale: with
 //! fewer than two floor lines there is no map.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::SceneError;
 use crate::geometry::{Point, Polygon};
 
+/// Masks a facade may have, and openings: every look at motion is held against the masks, and the
+/// largest facade that was drawn has some 40 floors of 20 windows.
+const MASKS_MAX: usize = 64;
+const OPENINGS_MAX: usize = 1000;
+
 /// A facade as the scene file gives it.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct FacadeScene {
     /// Floors of the building, 1..200.
@@ -25,10 +30,13 @@ pub struct FacadeScene {
     /// Ignored: trees, road.
     #[serde(default)]
     pub masks: Vec<Polygon>,
+    /// Windows, balconies and other openings, by which it is told what is covered.
+    #[serde(default)]
+    pub openings: Vec<Polygon>,
 }
 
 /// The bottom edge of one floor, from its left to its right end.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct FloorLine {
     pub floor: i32,
@@ -78,9 +86,14 @@ impl FacadeScene {
             self.check_line(index, line)?;
         }
         self.check_order()?;
+        check_count("facade.masks", self.masks.len(), MASKS_MAX)?;
         for (index, mask) in self.masks.iter().enumerate() {
             let key = format!("facade.masks[{index}]");
             check_polygon(&key, mask)?;
+        }
+        check_count("facade.openings", self.openings.len(), OPENINGS_MAX)?;
+        for (index, opening) in self.openings.iter().enumerate() {
+            super::check_polygon(&format!("facade.openings[{index}]"), opening)?;
         }
         Ok(())
     }
@@ -135,6 +148,25 @@ impl FacadeScene {
         Ok(())
     }
 
+    /// Returns how far the drawn lines reach to the left and right at a height of `floor` (whole at
+    /// its bottom edge), between and beyond them in proportion; none with fewer than two lines.
+    pub fn reach(&self, floor: f64) -> Option<(f64, f64)> {
+        let mut lines: Vec<&FloorLine> = self.floor_lines.iter().collect();
+        lines.sort_by_key(|line| line.floor);
+        let above = lines
+            .iter()
+            .position(|line| f64::from(line.floor) >= floor)
+            .unwrap_or(lines.len());
+        let upper = above.clamp(1, lines.len().checked_sub(1).filter(|last| *last > 0)?);
+        let (low, high) = (lines[upper - 1], lines[upper]);
+        let share = (floor - f64::from(low.floor)) / f64::from(high.floor - low.floor);
+        let between = |low: f64, high: f64| low + share * (high - low);
+        Some((
+            between(low.left.x, high.left.x),
+            between(low.right.x, high.right.x),
+        ))
+    }
+
     /// Returns the way between picture and facade for pictures of the given size; none with fewer
     /// than two floor lines.
     pub fn map(&self, width_px: u32, height_px: u32) -> Option<FacadeMap> {
@@ -147,6 +179,13 @@ fn wrong(key: &str, problem: String) -> SceneError {
         key: key.to_owned(),
         problem,
     }
+}
+
+fn check_count(key: &str, count: usize, most: usize) -> Result<(), SceneError> {
+    if count <= most {
+        return Ok(());
+    }
+    Err(wrong(key, format!("{count} are more than {most}")))
 }
 
 fn check_point(key: &str, point: Point) -> Result<(), SceneError> {
@@ -422,6 +461,7 @@ mod tests {
             storey_height_m: 3.0,
             floor_lines,
             masks: Vec::new(),
+            openings: Vec::new(),
         }
     }
 

@@ -2,6 +2,8 @@
 
 pub mod elevator;
 pub mod facade;
+pub mod coverage;
+mod text;
 
 use std::fmt;
 
@@ -29,15 +31,17 @@ impl fmt::Display for Kind {
 }
 
 /// A scene file: what one camera looks at.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scene {
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub facade: Option<facade::FacadeScene>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub elevator: Option<elevator::ElevatorScene>,
 }
 
 /// What is wrong with a scene; names the key.
-#[derive(Debug, thiserror::Error, PartialEq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq)]
 #[error("{key}: {problem}")]
 pub struct SceneError {
     pub key: String,
@@ -54,6 +58,21 @@ impl Scene {
             elevator.check()?;
         }
         Ok(())
+    }
+
+    /// Checks that the scene is one for a camera of this kind.
+    pub fn check_for(&self, kind: Kind) -> Result<(), SceneError> {
+        let other = match kind {
+            Kind::Facade => self.elevator.as_ref().map(|_| "elevator"),
+            Kind::Elevator => self.facade.as_ref().map(|_| "facade"),
+        };
+        match other {
+            Some(key) => Err(SceneError {
+                key: key.to_owned(),
+                problem: format!("the scene is not for a camera of kind {kind}"),
+            }),
+            None => self.check(),
+        }
     }
 }
 

@@ -219,17 +219,7 @@ impl Store {
         limit: u32,
     ) -> Result<Page<AlarmRecord>, Fault> {
         let limit = limit.clamp(1, PAGE_ROWS_MAX);
-        let mut query = QueryBuilder::<Sqlite>::new("SELECT ");
-        query.push(COLUMNS).push(" FROM alarm WHERE 1 = 1");
-        narrow(&mut query, filter);
-        if let Some(after) = after {
-            query.push(" AND (raised_at_ms, id) < (");
-            query.push_bind(after.raised_at_ms).push(", ");
-            query.push_bind(after.id.to_string()).push(")");
-        }
-        // One more than wanted tells whether there is a next page.
-        query.push(" ORDER BY raised_at_ms DESC, id DESC LIMIT ");
-        query.push_bind(limit + 1);
+        let mut query = page_query(filter, after, limit);
         let rows = query.build().fetch_all(&self.0.readers).await?;
         let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
         let items = rows
@@ -278,6 +268,23 @@ pub(super) async fn read(
         notes: Vec::new(),
         deliveries: Vec::new(),
     }))
+}
+
+/// Returns the query for a page. Each filter has an index in the order of the list, so that nothing is
+/// sorted and reading ends with the page.
+fn page_query(filter: &AlarmFilter, after: Option<Cursor>, limit: u32) -> QueryBuilder<Sqlite> {
+    let mut query = QueryBuilder::<Sqlite>::new("SELECT ");
+    query.push(COLUMNS).push(" FROM alarm WHERE 1 = 1");
+    narrow(&mut query, filter);
+    if let Some(after) = after {
+        query.push(" AND (raised_at_ms, id) < (");
+        query.push_bind(after.raised_at_ms).push(", ");
+        query.push_bind(after.id.to_string()).push(")");
+    }
+    // One more than wanted tells whether there is a next page.
+    query.push(" ORDER BY raised_at_ms DESC, id DESC LIMIT ");
+    query.push_bind(limit + 1);
+    query
 }
 
 fn narrow(query: &mut QueryBuilder<Sqlite>, filter: &AlarmFilter) {
@@ -340,4 +347,79 @@ fn record_of(row: &SqliteRow) -> Result<AlarmRecord, sqlx::Error> {
         disposition: word_or_none(row, "disposition")?,
         note: row.try_get("note")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use sqlx::AssertSqlSafe;
+
+    use super::*;
+    use crate::clock::SystemClock;
+
+    async fn plan(store: &Store, filter: &AlarmFilter, after: Option<Cursor>) -> String {
+        let sql = page_query(filter, after, 50).sql().to_owned();
+        let explained = format!("EXPLAIN QUERY PLAN {}", sql.as_str());
+        let rows = sqlx::query(AssertSqlSafe(explained))
+            .fetch_all(&store.0.readers)
+            .await;
+        let rows = rows.expect("SQLite explains");
+        let steps = rows.iter().map(|row| row.get::<String, _>("detail"));
+        steps.collect::<Vec<_>>().join("; ")
+    }
+
+    #[tokio::test]
+    async fn every_list_is_read_along_an_index_and_nothing_is_sorted() {
+        let store = Store::open_volatile(Vec::new(), Arc::new(SystemClock::new())).await;
+        let store = store.expect("a store in memory");
+        let any = AlarmFilter::default;
+        let filters = [
+            any(),
+            AlarmFilter {
+                site: SiteId::parse("a").ok(),
+                ..any()
+            },
+            AlarmFilter {
+                camera: CameraId::parse("a").ok(),
+                ..any()
+            },
+            AlarmFilter {
+                kind: Some(AlarmKind::Shake),
+                ..any()
+            },
+            AlarmFilter {
+                state: Some(AlarmState::Raised),
+                ..any()
+            },
+            AlarmFilter {
+                from_ms: Some(1),
+                to_ms: Some(2),
+                ..any()
+            },
+            AlarmFilter {
+                site: SiteId::parse("a").ok(),
+                state: Some(AlarmState::Raised),
+                ..any()
+            },
+            AlarmFilter {
+                min_score: Some(0.5),
+                ..any()
+            },
+        ];
+        let after = Cursor {
+            raised_at_ms: 5,
+            id: AlarmId::new(jiff::Timestamp::UNIX_EPOCH),
+        };
+        for filter in &filters {
+            for after in [None, Some(after)] {
+                let plan = plan(&store, filter, after).await;
+                assert!(
+                    plan.contains("USING INDEX alarm_newest"),
+                    "{filter:?}: {plan}"
+                );
+                assert!(!plan.contains("TEMP B-TREE"), "{filter:?}: {plan}");
+            }
+        }
+    }
 }

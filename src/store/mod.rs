@@ -25,6 +25,7 @@ pub mod lifecycle;
 mod open;
 pub mod replay;
 mod row;
+pub mod scene;
 pub mod session;
 pub mod token;
 pub mod transfer;
@@ -53,6 +54,7 @@ pub use replay::{
     ReplayAlarm, ReplayBefore, ReplayEnd, ReplayModel, ReplayOf, ReplayRecord, ReplayResult,
     ReplayState,
 };
+pub use scene::{SceneChange, SceneText};
 pub use session::{SessionLimits, SessionRecord};
 pub use token::{TokenGrant, TokenRecord};
 pub use transfer::{AlarmCopy, Arrival};

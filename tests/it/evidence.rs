@@ -77,7 +77,6 @@ fn context() -> Arc<EvidenceContext> {
         site: None,
         models: Vec::new(),
         scene_sha256: None,
-        scene_text: None,
         facade: None,
     })
 }

@@ -10,8 +10,11 @@ use plumb::alarm::AlarmChange;
 use plumb::clock::StreamTime;
 use plumb::decode::Frame;
 use plumb::detect::session::SessionError;
+use plumb::geometry::Point;
 use plumb::pipeline::Watch;
 use plumb::pipeline::facade::FacadeWatch;
+use plumb::scene::Scene;
+use plumb::scene::facade::{FacadeScene, FloorLine};
 use plumb::verify::{Eye, Looks, Verifier};
 use serde::Deserialize;
 use serde_json::Value;
@@ -404,4 +407,51 @@ fn a_fall_survives_lost_frames() {
     }
     watch.restart(&mut changes);
     assert_eq!(changes.len(), 2, "{changes:?}");
+}
+
+#[test]
+fn another_scene_is_taken_over_between_two_frames_and_the_next_fall_has_a_floor() {
+    let line = |floor: i32, y: f64| FloorLine {
+        floor,
+        left: Point::new(0.1, y),
+        right: Point::new(0.9, y),
+    };
+    // 20 px a metre.
+    let storey = 60.0 / f64::from(HEIGHT_PX);
+    let facade = FacadeScene {
+        floors: 9,
+        storey_height_m: 3.0,
+        floor_lines: vec![line(1, 1.0), line(3, 1.0 - 2.0 * storey)],
+        masks: Vec::new(),
+        openings: Vec::new(),
+    };
+    let mut watch = FacadeWatch::new(None, Verifier::new(Arc::new(Sees(0)), 0.5));
+    let mut changes = Vec::new();
+    for number in 0..200 {
+        let t_s = f64::from(number) * 0.04;
+        if number == 105 {
+            let scene = Scene {
+                facade: Some(facade.clone()),
+                elevator: None,
+            };
+            watch.set_scene(scene, &mut changes);
+        }
+        // The second one lets go ten frames after the change: what came before it is not forgotten.
+        let places = fallen(t_s).into_iter().chain(fallen(t_s - 2.6));
+        watch.push(&wall(number, places), &mut changes);
+    }
+    watch.restart(&mut changes);
+    let floors: Vec<Option<i32>> = changes
+        .iter()
+        .filter_map(|change| match change {
+            AlarmChange::Raised { alarm, .. } => Some(alarm.origin?.floor),
+            AlarmChange::Ended { .. } => None,
+        })
+        .collect();
+    // From 30 px below the upper edge.
+    let floor = 1 + (HEIGHT_PX as i32 - 30) / 60;
+    let [None, Some(found)] = floors[..] else {
+        panic!("{changes:?}");
+    };
+    assert!((found - floor).abs() <= 1, "{found} for {floor}");
 }

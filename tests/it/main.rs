@@ -13,6 +13,8 @@ mod falling;
 mod fault;
 mod gates;
 mod killed;
+mod lists;
+mod many;
 mod models;
 mod replay;
 mod rtsp;

@@ -45,25 +45,63 @@ async fn run(shell: &mut SqliteConnection, sql: String) {
 
 /// Returns what people ask for, with a name.
 pub(crate) fn filters() -> Vec<(&'static str, AlarmFilter)> {
-    let site = SiteId::parse("site-2").ok();
-    let camera = CameraId::parse("camera-7").ok();
-    let any = AlarmFilter::default;
-    vec![
-        ("newest", any()),
-        ("of a site", AlarmFilter { site: site.clone(), ..any() }),
-        ("of a camera", AlarmFilter { camera: camera.clone(), ..any() }),
-        ("of a common kind", AlarmFilter { kind: Some(AlarmKind::FallingObject), ..any() }),
-        ("of a rare kind", AlarmFilter { kind: Some(AlarmKind::ViewMoved), ..any() }),
-        ("of a kind that there is none of", AlarmFilter { kind: Some(AlarmKind::Shake), ..any() }),
-        ("not closed", AlarmFilter { state: Some(AlarmState::Raised), ..any() }),
-        ("in hand: none", AlarmFilter { state: Some(AlarmState::Acknowledged), ..any() }),
-        ("of a day long ago", AlarmFilter {
-            from_ms: Some(FIRST_MS + 86_400_000),
-            to_ms: Some(FIRST_MS + 2 * 86_400_000),
-            ..any()
-        }),
-        ("of a camera and a rare kind", AlarmFilter { camera, kind: Some(AlarmKind::Shake), ..any() }),
-        ("of a site and not closed", AlarmFilter { site, state: Some(AlarmState::Raised), ..any() }),
-        ("with a score that none has", AlarmFilter { min_score: Some(1.0), ..any() }),
-    ]
+    let site = || SiteId::parse("site-2").ok();
+    let camera = || CameraId::parse("camera-7").ok();
+    type Change<'a> = Box<dyn Fn(&mut AlarmFilter) + 'a>;
+    let wanted: Vec<(&'static str, Change<'_>)> = vec![
+        ("newest", Box::new(|_| {})),
+        ("site", Box::new(|f| f.site = site())),
+        ("camera", Box::new(|f| f.camera = camera())),
+        (
+            "common kind",
+            Box::new(|f| f.kind = Some(AlarmKind::FallingObject)),
+        ),
+        (
+            "rare kind",
+            Box::new(|f| f.kind = Some(AlarmKind::ViewMoved)),
+        ),
+        (
+            "kind of which there is none",
+            Box::new(|f| f.kind = Some(AlarmKind::Shake)),
+        ),
+        (
+            "not closed",
+            Box::new(|f| f.state = Some(AlarmState::Raised)),
+        ),
+        (
+            "state of which there is none",
+            Box::new(|f| f.state = Some(AlarmState::Acknowledged)),
+        ),
+        (
+            "day long ago",
+            Box::new(|f| {
+                f.from_ms = Some(FIRST_MS + 86_400_000);
+                f.to_ms = Some(FIRST_MS + 2 * 86_400_000);
+            }),
+        ),
+        (
+            "camera and absent kind",
+            Box::new(|f| {
+                f.camera = camera();
+                f.kind = Some(AlarmKind::Shake);
+            }),
+        ),
+        (
+            "site and not closed",
+            Box::new(|f| {
+                f.site = site();
+                f.state = Some(AlarmState::Raised);
+            }),
+        ),
+        ("score that none has", Box::new(|f| f.min_score = Some(1.0))),
+    ];
+    let filled = |change: Change<'_>| {
+        let mut filter = AlarmFilter::default();
+        change(&mut filter);
+        filter
+    };
+    wanted
+        .into_iter()
+        .map(|(name, change)| (name, filled(change)))
+        .collect()
 }

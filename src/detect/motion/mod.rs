@@ -105,6 +105,15 @@ impl Motion {
         }
     }
 
+    /// Ignores what lies in these masks from the next look on. What was learnt of each block's
+    /// flicker is learnt anew where they differ from the ones before; no frame is forgotten.
+    pub fn set_masks(&mut self, masks: Vec<Polygon>) {
+        if masks != self.masks {
+            self.masks = masks;
+            self.stages = None;
+        }
+    }
+
     /// Takes the next frame of the stream. Ask [`Motion::look`] until it has nothing more.
     pub fn push(&mut self, frame: &Frame) {
         let resized = self.frames.back().is_some_and(|held| {

@@ -87,6 +87,7 @@ fn names_floor_and_interval_and_how_far_it_fell() {
         storey_height_m: 3.0,
         floor_lines: vec![line(12, 0.1), line(5, 0.9)],
         masks: Vec::new(),
+        openings: Vec::new(),
     };
     let text = figures(&alarm, Some(&scene), 200.0, 200.0);
     assert_eq!(

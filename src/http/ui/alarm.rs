@@ -20,6 +20,7 @@ use crate::http::query::NoQuery;
 use crate::http::replays::kind_of;
 use crate::http::v1::alarms::find;
 use crate::http::{Api, Service};
+use crate::scene::Scene;
 use crate::scene::facade::FacadeScene;
 use crate::store::{AlarmDetail, EvidenceState, NoteRecord};
 
@@ -64,7 +65,8 @@ pub(crate) async fn show(
         let known = detail.files.iter().any(|file| file.name == name);
         known.then(|| format!("/api/v1/alarms/{}/evidence/{name}", detail.alarm.id))
     };
-    let facade = facade(api, &detail);
+    let facade = facade(api, &detail).await?;
+    let facade = facade.as_ref().map(|(scene, size_px)| (scene, *size_px));
     let is_fall = detail.alarm.kind == AlarmKind::FallingObject;
     let track = serde_json::to_string(&detail.track);
     page(&AlarmPage {
@@ -106,15 +108,20 @@ pub(crate) async fn show(
     })
 }
 
-/// Returns the facade by which the alarm was judged, and its camera's picture size; none when the
-/// scene has changed since: its lines would measure something else.
-fn facade<'a>(api: &'a Api, detail: &AlarmDetail) -> Option<(&'a FacadeScene, (u32, u32))> {
-    let scene = api.scenes.get(&detail.alarm.camera)?;
-    if scene.sha256.is_none() || scene.sha256 != detail.alarm.scene_sha256 {
-        return None;
-    }
-    let health = api.board.camera(&detail.alarm.camera)?;
-    let size_px = (health.width_px, health.height_px);
-    let facade = scene.scene.facade.as_ref()?;
-    (size_px.0 > 0 && size_px.1 > 0).then_some((facade, size_px))
+/// Returns the facade by which the alarm was judged, also where the camera's scene has changed since,
+/// and its camera's picture size.
+async fn facade(
+    api: &Api,
+    detail: &AlarmDetail,
+) -> Result<Option<(FacadeScene, (u32, u32))>, ApiError> {
+    let Some(sha256) = &detail.alarm.scene_sha256 else {
+        return Ok(None);
+    };
+    let text = api.store.scene_text(sha256).await?;
+    let scene = text.and_then(|text| toml::from_str::<Scene>(&text).ok());
+    let facade = scene.and_then(|scene| scene.facade);
+    let health = api.board.camera(&detail.alarm.camera);
+    let size_px = health.map_or((0, 0), |health| (health.width_px, health.height_px));
+    let is_known = size_px.0 > 0 && size_px.1 > 0;
+    Ok(facade.filter(|_| is_known).map(|facade| (facade, size_px)))
 }

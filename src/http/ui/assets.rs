@@ -34,6 +34,9 @@ const ASSETS: &[Asset] = &[
     script("handle.js", include_str!("assets/handle.js")),
     script("page.js", include_str!("assets/page.js")),
     script("replay.js", include_str!("assets/replay.js")),
+    script("scene.js", include_str!("assets/scene.js")),
+    script("scene-drawing.js", include_str!("assets/scene-drawing.js")),
+    script("scene-fields.js", include_str!("assets/scene-fields.js")),
     script("sound.js", include_str!("assets/sound.js")),
     script("stream.js", include_str!("assets/stream.js")),
 ];

@@ -30,6 +30,7 @@ struct CamerasPage {
     cameras: Vec<CameraView>,
     may_see: bool,
     may_mend: bool,
+    may_draw: bool,
     outbox: Vec<OutboxCount>,
     dead: Vec<DeliveryView>,
 }
@@ -114,6 +115,7 @@ pub(crate) async fn show(
         cameras,
         may_see: frame.is(&READERS),
         may_mend: frame.is(&[Role::Manager, Role::Maintainer]),
+        may_draw: frame.is(&[Role::Manager, Role::Auditor, Role::Maintainer]),
         outbox: api.store.outbox_counts().await?,
         dead: dead
             .into_iter()

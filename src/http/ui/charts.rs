@@ -321,6 +321,7 @@ mod tests {
             storey_height_m: 3.0,
             floor_lines: vec![line(1), line(10), line(20)],
             masks: Vec::new(),
+            openings: Vec::new(),
         }
     }
 

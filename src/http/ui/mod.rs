@@ -15,6 +15,7 @@ mod charts;
 pub(super) mod language;
 pub(super) mod password;
 pub(super) mod replays;
+pub(super) mod scene;
 pub(super) mod sign_in;
 pub(super) mod texts;
 mod view;

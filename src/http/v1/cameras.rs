@@ -84,7 +84,7 @@ pub(crate) async fn one(
 }
 
 /// Returns the configured camera of that id.
-pub(super) fn find<'a>(api: &'a Api, id: &str) -> Result<&'a CameraInfo, ApiError> {
+pub(in crate::http) fn find<'a>(api: &'a Api, id: &str) -> Result<&'a CameraInfo, ApiError> {
     let found = api.cameras.iter().find(|camera| camera.id.as_str() == id);
     found.ok_or_else(|| ApiError::NotFound {
         what: "camera",

@@ -7,6 +7,7 @@ pub(super) mod cameras;
 pub(super) mod deliveries;
 pub(super) mod evidence;
 pub(super) mod replays;
+pub(super) mod scene;
 pub(super) mod session;
 pub(super) mod snapshot;
 pub(super) mod stream;

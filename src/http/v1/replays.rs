@@ -16,7 +16,7 @@ use crate::http::error::ApiError;
 use crate::http::openapi::{BadBody, Conflict, NotFound};
 use crate::http::query::{Given, NoQuery, Parameters, Query, shortened};
 use crate::http::replays::{self, RecordingFile, Task};
-use crate::http::{Api, Service};
+use crate::http::{Api, SceneInForce, Service};
 use crate::id::{AlarmId, CameraId};
 use crate::store::{Actor, ReplayOf, ReplayRecord};
 
@@ -267,10 +267,8 @@ async fn of_alarm(service: &Service, id: AlarmId) -> Result<(ReplayOf, CameraId,
     let folder = folder.ok_or_else(|| conflict("The alarm has no evidence to replay."))?;
     let folder = super::evidence::below(&service.api.evidence_root, [folder, ""]);
     let folder = folder.ok_or_else(|| conflict("The alarm has no evidence to replay."))?;
-    let now = service.api.scenes.get(&camera);
     let task = Task::Alarm {
         folder,
-        scene_now: now.and_then(|now| Some((now.scene.clone(), now.sha256.clone()?))),
         detail: Box::new(detail),
     };
     Ok((ReplayOf::Alarm(id), camera, task))
@@ -295,11 +293,14 @@ async fn of_recording(
         what: "recording",
         id: shortened(&name),
     })?;
-    let scene = api.scenes.get(camera);
+    let scene = api.scenes.get(camera).map(SceneInForce::current);
     let task = Task::Recording {
         path,
         kind: known.kind,
-        scene: scene.map(|scene| scene.scene.clone()).unwrap_or_default(),
+        scene: scene
+            .as_ref()
+            .map(|scene| scene.scene.clone())
+            .unwrap_or_default(),
         scene_sha256: scene.and_then(|scene| scene.sha256.clone()),
     };
     Ok((ReplayOf::Recording(name), known.id.clone(), task))

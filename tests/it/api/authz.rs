@@ -231,7 +231,9 @@ async fn pages_of_other_origins_and_of_other_sessions_change_nothing() {
         let bare = || {
             let path = row.path.replace("{id}", "x").replace("{name}", "x");
             let url = format!("{}{path}", service.url);
-            service.stranger.post(url).header("cookie", &cookie)
+            let method: Method = row.method.parse().expect("a method");
+            let request = service.stranger.request(method, url);
+            request.header("cookie", &cookie)
         };
         assert_eq!(came(bare()).await, Came::BadCsrf, "{name} without the text");
         let wrong = bare().header("x-csrf-token", other.csrf());

@@ -41,10 +41,8 @@ impl Target {
             tokens.push((role, token));
         }
         let name = plumb::id::AccountId::parse("li").expect("an id");
-        let roles = Roles::only(Role::Operator);
-        let added = service
-            .store
-            .add_account(&name, &roles, "no hash", &Actor::service());
+        let (roles, who) = (Roles::only(Role::Operator), Actor::service());
+        let added = service.store.add_account(&name, &roles, "no hash", &who);
         added.await.expect("it is committed");
         Self {
             service,
@@ -176,7 +174,11 @@ async fn no_id_leads_anywhere_else() {
         for (index, _) in parts.iter().enumerate().filter(|(_, p)| p.starts_with('{')) {
             for trick in TRICKS.iter().copied().chain([long.as_str()]) {
                 let path = parts.iter().enumerate().map(|(at, part)| {
-                    if at == index { trick.to_owned() } else { (*part).to_owned() }
+                    if at == index {
+                        trick.to_owned()
+                    } else {
+                        (*part).to_owned()
+                    }
                 });
                 let path = target.real(&path.collect::<Vec<_>>().join("/"));
                 let request = target.request(&operation, &path);
@@ -207,7 +209,10 @@ async fn no_filter_is_sql_and_none_is_unknown() {
                 if answer.status().is_success() {
                     // Text that may be anything: it is looked for, and not found.
                     let found: Value = answer.json().await.expect("JSON");
-                    let lists = found.as_object().into_iter().flat_map(|found| found.values());
+                    let lists = found
+                        .as_object()
+                        .into_iter()
+                        .flat_map(|found| found.values());
                     let is_empty = lists.filter_map(Value::as_array).all(Vec::is_empty);
                     assert!(is_empty, "{what} found {found}");
                 } else {
@@ -256,7 +261,9 @@ async fn no_body_of_another_shape_is_taken() {
     let target = Target::new().await;
     let before = target.rows().await;
     for operation in operations() {
-        let Some(schema) = &operation.body else { continue };
+        let Some(schema) = &operation.body else {
+            continue;
+        };
         let path = target.real(&operation.path);
         for body in misfits(schema) {
             let what = format!("{} {}", operation.name, shortened(&body.to_string()));
@@ -275,7 +282,9 @@ async fn no_body_of_another_shape_is_taken() {
         refused(&format!("{} as text", operation.name), plain).await;
         let huge = format!("{{\"a\":\"{}\"}}", "x".repeat(4 << 20));
         let request = target.request(&operation, &path);
-        let huge = request.header("content-type", "application/json").body(huge);
+        let huge = request
+            .header("content-type", "application/json")
+            .body(huge);
         // The service may hang up before it has read all of it: that is a refusal too.
         if let Ok(answer) = huge.send().await {
             assert_eq!(answer.status(), 413, "{}", operation.name);

@@ -4,12 +4,14 @@ mod alarms;
 mod audit;
 mod authz;
 mod errors;
+mod hostile;
 mod evidence;
 mod openapi;
 mod pages;
 mod people;
 mod pictures;
 mod replays;
+mod scenes;
 mod status;
 mod stream;
 
@@ -19,7 +21,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use plumb::alarm::{Alarm, AlarmKind, Origin, TrackPoint};
-use plumb::audit::Key;
+use plumb::audit::{Key, Signing};
 use plumb::auth::secret::ClientSecret;
 use plumb::auth::{Role, Roles};
 use plumb::clock::{Clock, StreamTime, SystemClock};
@@ -85,7 +87,7 @@ impl Service {
                 id: SiteId::parse("garden").expect("an id"),
                 name: "Garden".to_owned(),
             }],
-            scenes: Default::default(),
+            scenes: scenes::in_force(folder.path()),
             metrics: Metrics::install().expect("no other recorder"),
             clock,
             evidence_root: folder.path().join("evidence"),
@@ -94,7 +96,7 @@ impl Service {
             tls: None,
             replayer: Some(replayer.clone()),
             recordings_dir: Some(folder.path().join("recordings")),
-            audit_key: Some(Key::open_or_make(folder.path()).expect("a key")),
+            audit_key: Some(Key::open_or_make(folder.path(), Signing::default()).expect("a key")),
             limits,
         };
         let (board, threads, latest) = (api.board.clone(), api.threads.clone(), api.latest.clone());

@@ -190,6 +190,29 @@ impl Browser {
         self.send("/actions", actions).await;
     }
 
+    /// Presses the mouse at the first of these places of an element, which are relative to its size,
+    /// moves it over the others, and lets go.
+    pub(super) async fn drag(&self, css: &str, places: &[(f64, f64)]) {
+        self.find(css).await;
+        let quoted = json!(css);
+        let script = format!(
+            "const it = document.querySelector({quoted}); it.scrollIntoView({{ block: 'center' }}); \
+             const area = it.getBoundingClientRect(); \
+             return [area.left, area.top, area.width, area.height]"
+        );
+        let area = self.run(&script).await;
+        let side = |index: usize| area[index].as_f64().expect("a number");
+        let to = |(x, y): (f64, f64)| {
+            let (x, y) = (side(0) + x * side(2), side(1) + y * side(3));
+            json!({ "type": "pointerMove", "duration": 20, "x": x.round(), "y": y.round() })
+        };
+        let mut actions = vec![to(places[0]), json!({ "type": "pointerDown", "button": 0 })];
+        actions.extend(places[1..].iter().map(|place| to(*place)));
+        actions.push(json!({ "type": "pointerUp", "button": 0 }));
+        let mouse = json!({ "type": "pointer", "id": "mouse", "actions": actions });
+        self.send("/actions", json!({ "actions": [mouse] })).await;
+    }
+
     pub(super) async fn text(&self, css: &str) -> String {
         let quoted = json!(css);
         let script = format!("return document.querySelector({quoted})?.innerText ?? ''");

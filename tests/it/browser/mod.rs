@@ -2,6 +2,7 @@
 //! land in `screenshots/` (ignored by git) for people to look at.
 
 mod driver;
+mod scenes;
 
 use serde_json::json;
 
@@ -309,7 +310,7 @@ async fn shoot_all(browser: &Browser, site: &str, pages: &[&str], id: &str) {
         }
         let mut paths: Vec<(String, String)> = pages
             .iter()
-            .map(|page| ((*page).to_owned(), (*page).to_owned()))
+            .map(|page| (page.replace('/', "-"), (*page).to_owned()))
             .collect();
         if pages.contains(&"alarms") {
             paths.push(("alarm".to_owned(), format!("alarms/{id}")));
