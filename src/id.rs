@@ -85,6 +85,10 @@ named_id!(
     EndpointId
 );
 named_id!(
+    /// A step of escalation, as the config names it.
+    EscalationId
+);
+named_id!(
     /// A person's account, by the name that is typed in to sign in.
     AccountId
 );

@@ -1,6 +1,8 @@
 //! Judges a configuration as written: ids, references, ranges, files, secrets. Gathers all that is
 //! wrong instead of stopping at the first.
 
+mod escalation;
+
 use std::collections::HashSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -17,7 +19,7 @@ use crate::deliver::{EndpointConfig, Secret};
 use crate::id::{CameraId, EndpointId, SiteId};
 use crate::scene::Scene;
 use crate::source::rtsp::{CameraUrl, Credentials, Deadlines, RtspCamera, Transport};
-use crate::store::SessionLimits;
+use crate::store::{Hears, SessionLimits};
 
 /// The folder in the data directory of scenes whose cameras name no file of their own.
 const DRAWN: &str = "scenes";
@@ -73,10 +75,16 @@ impl Check<'_> {
             .iter()
             .filter_map(|camera| self.camera(camera, &sites))
             .collect();
-        let endpoints = file
+        let endpoints: Vec<_> = file
             .endpoint
             .iter()
             .filter_map(|endpoint| self.endpoint(endpoint, &sites))
+            .collect();
+        let steps = &file.escalation;
+        self.unique("escalation", steps.iter().map(|step| &step.id));
+        let escalations = steps
+            .iter()
+            .filter_map(|step| self.escalation(step, &sites, &endpoints))
             .collect();
         Some(Config {
             data_dir: self.folder.join(file.data_dir),
@@ -89,6 +97,7 @@ impl Check<'_> {
             sites,
             cameras,
             endpoints,
+            escalations,
             advice: std::mem::take(&mut self.advice),
         })
     }
@@ -340,6 +349,10 @@ impl Check<'_> {
             kinds: endpoint.kinds.clone(),
             sites: wanted.into_iter().collect::<Option<_>>()?,
             min_score,
+            hears: match endpoint.escalations_only {
+                true => Hears::Escalations,
+                false => Hears::Alarms,
+            },
             timeout: timeout?,
         })
     }

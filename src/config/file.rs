@@ -31,6 +31,8 @@ pub(super) struct File {
     pub camera: Vec<Camera>,
     #[serde(default)]
     pub endpoint: Vec<Endpoint>,
+    #[serde(default)]
+    pub escalation: Vec<Escalation>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -132,7 +134,21 @@ pub(super) struct Endpoint {
     #[serde(default)]
     pub sites: Vec<Spanned<String>>,
     pub min_score: Option<Spanned<f64>>,
+    #[serde(default)]
+    pub escalations_only: bool,
     pub timeout_s: Option<Spanned<f64>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Escalation {
+    pub id: Spanned<String>,
+    pub after_s: Spanned<u64>,
+    pub endpoints: Spanned<Vec<String>>,
+    #[serde(default)]
+    pub kinds: Vec<crate::alarm::AlarmKind>,
+    #[serde(default)]
+    pub sites: Vec<Spanned<String>>,
 }
 
 /// Keys that are understood and not documented any more.

@@ -17,7 +17,7 @@ use crate::deliver::EndpointConfig;
 use crate::id::{CameraId, SiteId};
 use crate::scene::{Kind, Scene};
 use crate::source::rtsp::RtspCamera;
-use crate::store::SessionLimits;
+use crate::store::{Escalation, SessionLimits};
 
 pub use file::DEFAULT;
 pub use scene::{SceneFileError, read_scene};
@@ -36,6 +36,8 @@ pub struct Config {
     pub sites: Vec<Site>,
     pub cameras: Vec<Camera>,
     pub endpoints: Vec<EndpointConfig>,
+    /// In the order of the file.
+    pub escalations: Vec<Escalation>,
     /// What works and should be changed all the same.
     pub advice: Vec<Problem>,
 }

@@ -22,6 +22,7 @@
 //! Where endpoints are is the administrator's choice: addresses are not restricted.
 
 pub mod emergency;
+pub mod escalation;
 pub mod outbox;
 pub mod retry;
 pub mod webhook;
@@ -39,7 +40,7 @@ pub use webhook::{Answer, Client, ClientError, Secret, Verdict};
 use crate::alarm::AlarmKind;
 use crate::clock::Clock;
 use crate::id::{EndpointId, SiteId};
-use crate::store::Route;
+use crate::store::{Hears, Route};
 
 /// An endpoint of the configuration, checked.
 #[derive(Clone, Debug)]
@@ -54,6 +55,7 @@ pub struct EndpointConfig {
     pub sites: Vec<SiteId>,
     /// Alarms below this score are not wanted, 0..1.
     pub min_score: f64,
+    pub hears: Hears,
     /// Deadline of one attempt, from connecting to the last byte of the answer.
     pub timeout: Duration,
 }
@@ -68,6 +70,7 @@ impl EndpointConfig {
             kinds: self.kinds.clone(),
             sites: self.sites.clone(),
             min_score: self.min_score,
+            hears: self.hears,
         }
     }
 }

@@ -2,9 +2,12 @@
 //!
 //! Nothing is drawn over the object itself; the clip shows what the enlargement's corner covers.
 
-use image::codecs::jpeg::JpegEncoder;
+use std::ops::Range;
+
+use image::error::{EncodingError, ImageFormatHint};
 use image::imageops::{self, FilterType};
-use image::{ExtendedColorType, ImageResult, Rgb, RgbImage};
+use image::{ImageError, ImageFormat, ImageResult, RgbImage};
+use jpeg_encoder::{ColorType, Encoder};
 
 use super::ink::{self, AMBER, Pen, WHITE};
 use crate::decode::Frame;
@@ -16,25 +19,45 @@ const JPEG_QUALITY: u8 = 90;
 /// Objects smaller than this share of the picture's height are enlarged in a corner.
 const SMALL_SHARE: f64 = 0.12;
 
-/// Returns the picture as JPEG.
+/// Returns the picture as JPEG. Fails when a side is 0 or over 65,535 pixels.
 pub fn jpeg(picture: &RgbImage) -> ImageResult<Vec<u8>> {
+    let failed = |problem: Box<dyn std::error::Error + Send + Sync>| {
+        let format = ImageFormatHint::Exact(ImageFormat::Jpeg);
+        ImageError::Encoding(EncodingError::new(format, problem))
+    };
+    let side = |side_px: u32| u16::try_from(side_px).map_err(|problem| failed(problem.into()));
+    let (width, height) = (side(picture.width())?, side(picture.height())?);
     let mut bytes = Vec::new();
-    JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY).encode(
-        picture.as_raw(),
-        picture.width(),
-        picture.height(),
-        ExtendedColorType::Rgb8,
-    )?;
+    Encoder::new(&mut bytes, JPEG_QUALITY)
+        .encode(picture.as_raw(), width, height, ColorType::Rgb)
+        .map_err(|problem| failed(problem.into()))?;
     Ok(bytes)
 }
 
 /// Returns the frame in colour. Y'CbCr of limited range, BT.709 from 720 rows on and BT.601 below,
 /// which is what cameras send where they do not say otherwise (ITU-R BT.709-6, BT.601-7).
 pub fn colour(frame: &Frame) -> RgbImage {
-    let pixel_of = pixel_of(frame);
-    RgbImage::from_fn(frame.width_px(), frame.height_px(), |x, y| {
-        Rgb(pixel_of(x as usize, y as usize))
-    })
+    part(frame, 0..frame.width_px(), 0..frame.height_px())
+}
+
+/// Returns a part of the frame in colour; `columns` and `rows` must lie inside it.
+fn part(frame: &Frame, columns: Range<u32>, rows: Range<u32>) -> RgbImage {
+    let matrix = Matrix::of(frame);
+    let luma = frame.luma();
+    let (blue, red) = frame.chroma();
+    let (width, height) = (columns.end - columns.start, rows.end - rows.start);
+    let mut picture = RgbImage::new(width, height);
+    let (left, right) = (columns.start as usize, columns.end as usize);
+    let lines = picture.chunks_exact_mut((3 * width as usize).max(1));
+    for (line, y) in lines.zip(rows.start as usize..) {
+        let (blue, red) = (blue.row(y / 2), red.row(y / 2));
+        let (pixels, _) = line.as_chunks_mut::<3>();
+        let luma = &luma.row(y)[left..right];
+        for ((pixel, &luma), x) in pixels.iter_mut().zip(luma).zip(left..) {
+            *pixel = matrix.rgb(luma, blue[x / 2], red[x / 2]);
+        }
+    }
+    picture
 }
 
 /// Returns the picture in so many blocks across, one pixel each: coarse enough for who may see what
@@ -49,11 +72,7 @@ pub fn blocks(picture: &RgbImage, across: u32) -> RgbImage {
 pub(super) fn pixel_of(frame: &Frame) -> impl Fn(usize, usize) -> [u8; 3] + '_ {
     let luma = frame.luma();
     let (blue, red) = frame.chroma();
-    let matrix = if frame.height_px() >= 720 {
-        BT709
-    } else {
-        BT601
-    };
+    let matrix = Matrix::of(frame);
     move |x, y| {
         let (blue, red) = (blue.row(y / 2)[x / 2], red.row(y / 2)[x / 2]);
         matrix.rgb(luma.row(y)[x], blue, red)
@@ -86,6 +105,14 @@ const BT709: Matrix = Matrix {
 };
 
 impl Matrix {
+    fn of(frame: &Frame) -> &'static Self {
+        if frame.height_px() >= 720 {
+            &BT709
+        } else {
+            &BT601
+        }
+    }
+
     fn rgb(&self, luma: u8, blue: u8, red: u8) -> [u8; 3] {
         let luma = (i32::from(luma) - 16) * LUMA;
         let (blue, red) = (i32::from(blue) - 128, i32::from(red) - 128);
@@ -104,7 +131,6 @@ pub fn snapshot(frame: &Frame, object: Option<&BoxPx>, caption: &str) -> RgbImag
     let mut picture = colour(frame);
     let unit = unit_px(&picture);
     if let Some(object) = object {
-        let plain = picture.clone();
         let pen = Pen {
             colour: AMBER,
             width_px: 2.0 * unit,
@@ -113,15 +139,15 @@ pub fn snapshot(frame: &Frame, object: Option<&BoxPx>, caption: &str) -> RgbImag
         let room = (object.width_px.min(object.height_px) * 0.2).max(6.0 * unit);
         ink::corners(&mut picture, grown(object, room), pen);
         if object.width_px.max(object.height_px) < SMALL_SHARE * f64::from(picture.height()) {
-            inset(&mut picture, &plain, object, pen);
+            inset(&mut picture, frame, object, pen);
         }
     }
-    with_caption(&picture, caption)
+    with_caption(picture, caption)
 }
 
 /// Returns the picture with a bar below it that carries `caption`, one line of it per line.
-pub fn with_caption(picture: &RgbImage, caption: &str) -> RgbImage {
-    let unit = unit_px(picture);
+pub fn with_caption(picture: RgbImage, caption: &str) -> RgbImage {
+    let unit = unit_px(&picture);
     let widest = caption
         .lines()
         .map(|line| ink::words_size(line, 100.0).0)
@@ -132,10 +158,13 @@ pub fn with_caption(picture: &RgbImage, caption: &str) -> RgbImage {
     let lines = u32::try_from(caption.lines().count()).unwrap_or(1);
     let step = letters * 1.45;
     let bar = u32::try_from(ink::whole(step * f64::from(lines) + letters * 0.6)).unwrap_or(0);
-    let mut whole = RgbImage::new(picture.width(), picture.height() + bar);
-    imageops::replace(&mut whole, picture, 0, 0);
+    let (width, height) = picture.dimensions();
+    let mut bytes = picture.into_raw();
+    bytes.resize(3 * width as usize * (height + bar) as usize, 0);
+    let mut whole = RgbImage::from_raw(width, height + bar, bytes)
+        .expect("three bytes a pixel of the picture and the bar");
     for (index, line) in caption.lines().enumerate() {
-        let top = f64::from(picture.height()) + letters * 0.4 + step * index as f64;
+        let top = f64::from(height) + letters * 0.4 + step * index as f64;
         ink::words(
             &mut whole,
             Point::new(16.0 * unit, top),
@@ -163,7 +192,7 @@ pub(super) fn grown(area: &BoxPx, room: f64) -> [f64; 4] {
 }
 
 /// Puts the object, enlarged, into the upper corner farther from it, with a line that joins them.
-fn inset(picture: &mut RgbImage, plain: &RgbImage, object: &BoxPx, pen: Pen) {
+fn inset(picture: &mut RgbImage, plain: &Frame, object: &BoxPx, pen: Pen) {
     let size = f64::from(picture.width().min(picture.height())) * 0.28;
     let seen = (object.width_px.max(object.height_px) * 2.0).max(24.0);
     let Some(enlarged) = enlarge(plain, object.centre(), seen, size) else {
@@ -200,27 +229,29 @@ fn inset(picture: &mut RgbImage, plain: &RgbImage, object: &BoxPx, pen: Pen) {
 
 /// Returns the square of `seen_px` around `centre`, shifted to lie inside, as a square of `size_px`.
 pub(super) fn enlarge(
-    picture: &RgbImage,
+    frame: &Frame,
     centre: Point,
     seen_px: f64,
     size_px: f64,
 ) -> Option<RgbImage> {
-    let most = f64::from(picture.width().min(picture.height()));
+    let most = f64::from(frame.width_px().min(frame.height_px()));
     let seen_px = seen_px.min(most);
     let place = |middle: f64, room: u32| {
         let last = (f64::from(room) - seen_px).max(0.0);
         u32::try_from(ink::whole((middle - seen_px / 2.0).clamp(0.0, last))).ok()
     };
-    let (left, top) = (
-        place(centre.x, picture.width())?,
-        place(centre.y, picture.height())?,
-    );
+    let (width, height) = (frame.width_px(), frame.height_px());
+    let (left, top) = (place(centre.x, width)?, place(centre.y, height)?);
     let seen = u32::try_from(ink::whole(seen_px)).ok()?;
     let size = u32::try_from(ink::whole(size_px)).ok()?;
     if seen == 0 || size == 0 {
         return None;
     }
-    let part = imageops::crop_imm(picture, left, top, seen, seen).to_image();
+    let (columns, rows) = (
+        left..(left + seen).min(width),
+        top..(top + seen).min(height),
+    );
+    let part = part(frame, columns, rows);
     Some(imageops::resize(&part, size, size, FilterType::CatmullRom))
 }
 

@@ -71,7 +71,7 @@ pub fn draw(
     plan.marks(&mut sheet, alarm, &shots);
     let sheet = plan.with_strip(sheet, alarm, &shots);
     let figures = figures(alarm, scene, width, height);
-    Some(with_caption(&sheet, &format!("{caption}\n{figures}")))
+    Some(with_caption(sheet, &format!("{caption}\n{figures}")))
 }
 
 /// Pairs frames with the track's points, in the order of time.
@@ -358,8 +358,7 @@ impl Plan {
     /// Puts what lies within `seen` pixels of the object into a square of `side` at `left`, `top`.
     fn moment(&self, wide: &mut RgbImage, shot: &Shot<'_>, alarm: &Alarm, place: [f64; 4]) {
         let [left, top, side, seen] = place;
-        let picture = colour(shot.frame);
-        let Some(enlarged) = enlarge(&picture, shot.area.centre(), seen, side) else {
+        let Some(enlarged) = enlarge(shot.frame, shot.area.centre(), seen, side) else {
             return;
         };
         let (x, y) = (ink::whole(left), ink::whole(top));

@@ -144,6 +144,8 @@ struct Stages<'a> {
     thread: &'a CameraThread,
     ring: Ring,
     decoder: Option<Decoder>,
+    /// The decoder of the timeline before, between two.
+    spare_decoder: Option<Decoder>,
     decode_errors: u64,
     /// Where other scenes come from, the one that is judged by, and since when another one waits.
     scenes: watch::Receiver<Arc<CameraScene>>,
@@ -170,6 +172,7 @@ impl<'a> Stages<'a> {
         Self {
             ring: Ring::default(),
             decoder: None,
+            spare_decoder: None,
             decode_errors: 0,
             watch: (thread.make_watch)(scene.scene.clone()),
             faults: FaultWatch::new(thread.camera.kind),
@@ -246,7 +249,11 @@ impl<'a> Stages<'a> {
         self.ring.start(Arc::clone(info));
         self.collector.start(Arc::clone(info), &mut self.ready);
         self.decode_errors = 0;
-        self.decoder = match Decoder::open(info) {
+        let decoder = match self.spare_decoder.take() {
+            Some(spare) => spare.renewed(info),
+            None => Decoder::open(info),
+        };
+        self.decoder = match decoder {
             Ok(decoder) => Some(decoder),
             Err(error) => {
                 warn!(camera.id = %self.thread.camera.id, error = &error as &dyn std::error::Error, "cannot decode the camera");
@@ -322,6 +329,7 @@ impl<'a> Stages<'a> {
         if let Some(mut decoder) = self.decoder.take() {
             let frames = &mut self.frames;
             decoder.finish(|frame| frames.push(frame));
+            self.spare_decoder = Some(decoder);
             self.look();
         }
         self.watch.restart(&mut self.changes);

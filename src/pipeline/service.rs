@@ -28,7 +28,7 @@ use crate::clock::Clock;
 use crate::config::{self, Camera, Config, Input};
 use crate::decode::Frame;
 use crate::decode::latest::Latest;
-use crate::deliver::{Alarms, Client, ClientError, Delivering, Outbox};
+use crate::deliver::{Alarms, Client, ClientError, Delivering, Outbox, escalation};
 use crate::detect::SessionError;
 use crate::health::{Board, Threads};
 use crate::http::{
@@ -84,6 +84,8 @@ pub struct Service {
     recorder: JoinHandle<()>,
     alarms: Alarms,
     outbox: Outbox,
+    escalation: JoinHandle<()>,
+    stop_escalation: CancellationToken,
     http: JoinHandle<()>,
     checkpoints: Option<JoinHandle<()>>,
     stop_checkpoints: CancellationToken,
@@ -120,6 +122,9 @@ impl Service {
         let first_password = add_first_account(&store).await?;
         note_scenes(&store, &config.cameras).await;
         let outbox = Outbox::start(&store, &delivering);
+        let stop_escalation = CancellationToken::new();
+        let steps = config.escalations.clone();
+        let escalation = escalation::run(store.clone(), steps, stop_escalation.clone());
         let alarms = Alarms::new(store.clone(), delivering);
         let (reports, reported) = mpsc::channel(REPORTS_MAX);
         let shared = Shared {
@@ -158,6 +163,8 @@ impl Service {
             recorder: shared.record(alarms.clone(), reported),
             alarms,
             outbox,
+            escalation: tokio::spawn(escalation),
+            stop_escalation,
             http: tokio::spawn(serve(listener, api, stop_http.clone())),
             stop_http,
             store,
@@ -209,6 +216,8 @@ impl Service {
             error!("a camera's thread had panicked");
         }
         ended("the recorder", self.recorder).await;
+        self.stop_escalation.cancel();
+        ended("the escalation", self.escalation).await;
         self.alarms.stop().await;
         self.outbox.stop(SENDING_GRACE).await;
         self.stop_http.cancel();

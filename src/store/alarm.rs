@@ -10,6 +10,7 @@ use sqlx::{QueryBuilder, Row, Sqlite};
 
 use super::delivery::DeliveryRecord;
 use super::error::Fault;
+use super::escalation::EscalationRecord;
 use super::evidence::{EvidenceFile, EvidenceState};
 use super::handling::NoteRecord;
 use super::row::{json_or_none, parsed, word, word_or_none};
@@ -115,6 +116,9 @@ pub struct AlarmRecord {
     pub acknowledged_by: Option<String>,
     /// The account in whose hands it is, where somebody gave it to them.
     pub assigned_to: Option<String>,
+    /// When further endpoints were told that nobody had acknowledged it, the last time.
+    #[serde(default)]
+    pub escalated_at_ms: Option<i64>,
     pub closed_at_ms: Option<i64>,
     pub closed_by: Option<String>,
     pub disposition: Option<Disposition>,
@@ -131,6 +135,8 @@ pub struct AlarmDetail {
     pub files: Vec<EvidenceFile>,
     /// Oldest first.
     pub notes: Vec<NoteRecord>,
+    /// The steps of escalation that were taken, oldest first.
+    pub escalations: Vec<EscalationRecord>,
     /// In the order of the events, each with its attempts.
     pub deliveries: Vec<DeliveryRecord>,
 }
@@ -192,7 +198,7 @@ pub struct Page<T> {
 const COLUMNS: &str = "id, camera, site, place, kind, state, score, started_at_ms, raised_at_ms, \
     ended_at_ms, end_reason, stream_started_us, stream_raised_us, stream_ended_us, origin, \
     scene_sha256, evidence, evidence_reason, acknowledged_at_ms, acknowledged_by, closed_at_ms, \
-    closed_by, disposition, note, assigned_to";
+    closed_by, disposition, note, assigned_to, escalated_at_ms";
 
 impl Store {
     /// Returns at most `limit` (1..=[`PAGE_ROWS_MAX`]) alarms, newest first, beginning after
@@ -244,6 +250,7 @@ impl Store {
             return Ok(None);
         };
         detail.notes = super::handling::notes_of(&mut tx, id).await?;
+        detail.escalations = super::escalation::of_alarm(&mut tx, id).await?;
         detail.deliveries = super::delivery::of_alarm(&mut tx, id).await?;
         Ok(Some(detail))
     }
@@ -266,6 +273,7 @@ pub(super) async fn read(
         evidence_folder: row.try_get("evidence_folder")?,
         files: super::evidence::of_alarm(connection, id).await?,
         notes: Vec::new(),
+        escalations: Vec::new(),
         deliveries: Vec::new(),
     }))
 }
@@ -342,6 +350,7 @@ fn record_of(row: &SqliteRow) -> Result<AlarmRecord, sqlx::Error> {
         acknowledged_at_ms: row.try_get("acknowledged_at_ms")?,
         acknowledged_by: row.try_get("acknowledged_by")?,
         assigned_to: row.try_get("assigned_to")?,
+        escalated_at_ms: row.try_get("escalated_at_ms")?,
         closed_at_ms: row.try_get("closed_at_ms")?,
         closed_by: row.try_get("closed_by")?,
         disposition: word_or_none(row, "disposition")?,

@@ -18,7 +18,7 @@ use super::error::Fault;
 use super::event::EventKind;
 use super::row::{parsed, word};
 use super::{PAGE_ROWS_MAX, Route, Store, StoreError, Tx};
-use crate::id::{AlarmId, EndpointId};
+use crate::id::{AlarmId, EndpointId, EscalationId};
 
 /// A delivery, for ever: the `webhook-id` that every attempt carries, so that a receiver can tell
 /// a repetition. It follows from alarm, event and endpoint, so that it is the same even when the
@@ -36,8 +36,18 @@ impl DeliveryId {
     const PREFIX: &str = "msg_";
 
     fn new(alarm: AlarmId, kind: EventKind, endpoint: &EndpointId) -> Self {
+        Self::of_parts(&[&alarm.to_string(), kind.as_str(), endpoint.as_str()])
+    }
+
+    /// Returns the id of what a step of escalation tells: an endpoint may stand in several steps.
+    fn of_step(alarm: AlarmId, step: &EscalationId, endpoint: &EndpointId) -> Self {
+        let kind = EventKind::AlarmEscalated.as_str();
+        Self::of_parts(&[&alarm.to_string(), kind, endpoint.as_str(), step.as_str()])
+    }
+
+    fn of_parts(parts: &[&str]) -> Self {
         let mut digest = Sha256::new();
-        for part in [&alarm.to_string(), kind.as_str(), endpoint.as_str()] {
+        for part in parts {
             digest.update(part);
             digest.update([0]);
         }
@@ -249,7 +259,24 @@ pub(super) async fn wanting(
     Ok(wanting)
 }
 
-/// Returns the endpoints that were told of the alarm's raising, or will be.
+/// Returns which of these endpoints are configured and in use.
+pub(super) async fn in_use_of(
+    tx: &mut Tx,
+    routes: &[Route],
+    wanted: &[EndpointId],
+) -> Result<Vec<EndpointId>, Fault> {
+    let mut found = Vec::new();
+    for endpoint in wanted {
+        let is_known = routes.iter().any(|route| route.endpoint == *endpoint);
+        if is_known && in_use(tx, endpoint).await? {
+            found.push(endpoint.clone());
+        }
+    }
+    Ok(found)
+}
+
+/// Returns the endpoints that were told of the alarm, when it was raised or by escalation, or will
+/// be.
 pub(super) async fn told(
     tx: &mut Tx,
     routes: &[Route],
@@ -257,12 +284,13 @@ pub(super) async fn told(
 ) -> Result<Vec<EndpointId>, Fault> {
     let mut told = Vec::new();
     for route in routes {
-        let id = DeliveryId::new(alarm, EventKind::AlarmRaised, &route.endpoint);
-        let raised: i64 = sqlx::query_scalar("SELECT count(*) FROM delivery WHERE id = ?")
-            .bind(id.as_str())
-            .fetch_one(&mut **tx)
-            .await?;
-        if raised > 0 && in_use(tx, &route.endpoint).await? {
+        let known: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM delivery WHERE alarm = ? AND endpoint = ?")
+                .bind(alarm.to_string())
+                .bind(route.endpoint.as_str())
+                .fetch_one(&mut **tx)
+                .await?;
+        if known > 0 && in_use(tx, &route.endpoint).await? {
             told.push(route.endpoint.clone());
         }
     }
@@ -278,11 +306,36 @@ pub(super) async fn queue(
     endpoint: &EndpointId,
     now_ms: i64,
 ) -> Result<(), sqlx::Error> {
+    let id = DeliveryId::new(alarm.id, kind, endpoint);
+    insert(tx, &id, event_seq, alarm, endpoint, now_ms).await
+}
+
+/// Queues the event of a step of escalation for an endpoint.
+pub(super) async fn queue_step(
+    tx: &mut Tx,
+    event_seq: i64,
+    step: &EscalationId,
+    alarm: &AlarmRecord,
+    endpoint: &EndpointId,
+    now_ms: i64,
+) -> Result<(), sqlx::Error> {
+    let id = DeliveryId::of_step(alarm.id, step, endpoint);
+    insert(tx, &id, event_seq, alarm, endpoint, now_ms).await
+}
+
+async fn insert(
+    tx: &mut Tx,
+    id: &DeliveryId,
+    event_seq: i64,
+    alarm: &AlarmRecord,
+    endpoint: &EndpointId,
+    now_ms: i64,
+) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO delivery (id, event_seq, alarm, endpoint, camera, state, created_at_ms, \
          next_at_ms) VALUES (?1, ?2, ?3, ?4, ?5, 'pending', ?6, ?6)",
     )
-    .bind(DeliveryId::new(alarm.id, kind, endpoint).as_str())
+    .bind(id.as_str())
     .bind(event_seq)
     .bind(alarm.id.to_string())
     .bind(endpoint.as_str())

@@ -11,6 +11,16 @@ use super::{Store, StoreError, Tx};
 use crate::alarm::AlarmKind;
 use crate::id::{EndpointId, SiteId};
 
+/// What an endpoint is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hears {
+    /// Every alarm that it wants, when it is raised.
+    #[default]
+    Alarms,
+    /// Only what escalates to it.
+    Escalations,
+}
+
 /// An endpoint of the configuration, and which alarms it wants.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
@@ -23,14 +33,15 @@ pub struct Route {
     pub sites: Vec<SiteId>,
     /// Alarms below this score are not wanted, 0..1.
     pub min_score: f64,
+    pub hears: Hears,
 }
 
 impl Route {
-    /// Returns whether the endpoint wants this alarm.
+    /// Returns whether the endpoint wants this alarm when it is raised.
     pub fn wants(&self, alarm: &AlarmRecord) -> bool {
         let kind = self.kinds.is_empty() || self.kinds.contains(&alarm.kind);
         let site = self.sites.is_empty() || self.sites.contains(&alarm.site);
-        kind && site && alarm.score >= self.min_score
+        self.hears == Hears::Alarms && kind && site && alarm.score >= self.min_score
     }
 }
 

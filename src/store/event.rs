@@ -40,6 +40,9 @@ pub enum EventKind {
     /// Somebody wrote a note; may come again. Told to pages, not to webhooks.
     #[serde(rename = "alarm.noted")]
     AlarmNoted,
+    /// Nobody has acknowledged it in time, and further endpoints are told; may come again.
+    #[serde(rename = "alarm.escalated")]
+    AlarmEscalated,
     /// An endpoint answered 410 and gets nothing more. Concerns no alarm and is not delivered.
     #[serde(rename = "endpoint.disabled")]
     EndpointDisabled,
@@ -56,6 +59,7 @@ impl EventKind {
             Self::AlarmClosed => "alarm.closed",
             Self::AlarmAssigned => "alarm.assigned",
             Self::AlarmNoted => "alarm.noted",
+            Self::AlarmEscalated => "alarm.escalated",
             Self::EndpointDisabled => "endpoint.disabled",
         }
     }

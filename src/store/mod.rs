@@ -17,6 +17,7 @@ pub mod audit;
 pub mod delivery;
 pub mod endpoint;
 pub mod error;
+pub mod escalation;
 pub mod event;
 pub mod evidence;
 pub mod handling;
@@ -44,8 +45,9 @@ pub use alarm::{
 pub use attempt::{Attempt, AttemptRecord, Head, Outcome};
 pub use audit::{Actor, AuditFilter, AuditOutcome, AuditRecord};
 pub use delivery::{DeliveryId, DeliveryRecord, DeliveryState, OutboxCount};
-pub use endpoint::{EndpointRecord, Route};
+pub use endpoint::{EndpointRecord, Hears, Route};
 pub use error::StoreError;
+pub use escalation::{Escalation, EscalationRecord};
 pub use event::{AlarmSnapshot, EventKind, EventRecord};
 pub use evidence::{EvidenceFile, EvidenceReport, EvidenceState};
 pub use handling::NoteRecord;

@@ -75,7 +75,8 @@ const EVENT: Table = Table {
     name: "event",
     columns: &["at_ms", "kind", "alarm", "camera", "site", "body"],
     // What may come more than once is people's, and stays in the store in which they did it.
-    of_alarm: "alarm = ?1 AND kind NOT IN ('alarm.assigned', 'alarm.noted') ORDER BY seq",
+    of_alarm: "alarm = ?1 AND kind NOT IN ('alarm.assigned', 'alarm.noted', 'alarm.escalated') \
+        ORDER BY seq",
 };
 /// `event_kind` stands for `event_seq`, which differs between stores.
 const DELIVERY: Table = Table {
@@ -94,7 +95,7 @@ const DELIVERY: Table = Table {
         "settled_at_ms",
         "last_error",
     ],
-    of_alarm: "alarm = ?1 ORDER BY event_seq",
+    of_alarm: "alarm = ?1 AND event_kind <> 'alarm.escalated' ORDER BY event_seq",
 };
 const ATTEMPT: Table = Table {
     name: "attempt",

@@ -38,6 +38,7 @@ pub(crate) fn endpoint(id: &str, url: &str) -> EndpointConfig {
         kinds: Vec::new(),
         sites: Vec::new(),
         min_score: 0.0,
+        hears: plumb::store::Hears::Alarms,
         timeout: Duration::from_secs(2),
     }
 }

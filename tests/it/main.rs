@@ -8,6 +8,7 @@ mod config;
 mod decode;
 mod deliver;
 mod ebike;
+mod escalation;
 mod evidence;
 mod falling;
 mod fault;

@@ -10,7 +10,8 @@ use plumb::geometry::BoxPx;
 use plumb::id::{AlarmId, CameraId, EndpointId, SiteId};
 use plumb::store::{
     Actor, AlarmEnd, AlarmFilter, AlarmState, Arrival, Attempt, Disposition, EndReason, EventKind,
-    EvidenceFile, EvidenceReport, EvidenceState, NewAlarm, Outcome, Route, Store, StoreError,
+    EvidenceFile, EvidenceReport, EvidenceState, Hears, NewAlarm, Outcome, Route, Store,
+    StoreError,
 };
 use sqlx::{Connection, SqliteConnection};
 
@@ -75,6 +76,7 @@ fn route(endpoint: &str) -> Route {
         kinds: Vec::new(),
         sites: Vec::new(),
         min_score: 0.0,
+        hears: Hears::Alarms,
     }
 }
 

@@ -45,21 +45,26 @@ impl Triple<'_> {
     pub(crate) fn column_maxima(&self, rows: std::ops::Range<usize>, columns: &mut [u8]) {
         columns.fill(0);
         for y in rows {
-            let (Some(before), Some(after)) = (self.before.row(y), self.after.row(y)) else {
-                continue;
-            };
-            let start = before.start_x.max(after.start_x);
-            let end = before.end_x.min(after.end_x);
-            if start >= end {
-                continue;
-            }
-            raise_maxima(
-                &mut columns[start..end],
-                &self.now.row(y)[start..end],
-                &before.bytes[start - before.start_x..end - before.start_x],
-                &after.bytes[start - after.start_x..end - after.start_x],
-            );
+            self.raise_maxima(0, y, columns);
         }
+    }
+
+    /// Raises `columns` to the minimum differences of row `y` from column `left` on.
+    pub(crate) fn raise_maxima(&self, left: usize, y: usize, columns: &mut [u8]) {
+        let (Some(before), Some(after)) = (self.before.row(y), self.after.row(y)) else {
+            return;
+        };
+        let start = before.start_x.max(after.start_x).max(left);
+        let end = before.end_x.min(after.end_x).min(left + columns.len());
+        if start >= end {
+            return;
+        }
+        raise_maxima(
+            &mut columns[start - left..end - left],
+            &self.now.row(y)[start..end],
+            &before.bytes[start - before.start_x..end - before.start_x],
+            &after.bytes[start - after.start_x..end - after.start_x],
+        );
     }
 }
 

@@ -48,9 +48,12 @@ const REACH_PX: usize = 2;
 /// Grows regions, keeping its buffers.
 #[derive(Debug, Default)]
 pub(crate) struct Regions {
-    /// Picture number at which a pixel was taken, so that nothing must be cleared.
-    taken_in: Vec<u16>,
-    number: u16,
+    /// Twice the number of the region that looked at a pixel last, and one more if it took it. Numbers
+    /// go on from picture to picture, so that nothing must be cleared.
+    looked_by: Vec<u32>,
+    /// The newest region's number, and that of the newest one before this picture's first.
+    number: u32,
+    before: u32,
     width_px: usize,
     height_px: usize,
     queue: Vec<(u16, u16)>,
@@ -60,8 +63,9 @@ impl Regions {
     /// Returns buffers for pictures of the given size.
     pub(crate) fn new(width_px: usize, height_px: usize) -> Self {
         Self {
-            taken_in: vec![0; width_px * height_px],
+            looked_by: vec![0; width_px * height_px],
             number: 0,
+            before: 0,
             width_px,
             height_px,
             queue: Vec::with_capacity(REGION_PIXELS_MAX),
@@ -70,16 +74,18 @@ impl Regions {
 
     /// Begins the next picture: no pixel is taken.
     pub(crate) fn begin(&mut self) {
-        if self.number == u16::MAX {
-            self.taken_in.fill(0);
+        // Far more than one picture's regions are left until it overflows.
+        if self.number > u32::MAX / 4 {
+            self.looked_by.fill(0);
             self.number = 0;
         }
-        self.number += 1;
+        self.before = self.number;
     }
 
     /// Returns whether the pixel belongs to a region of this picture already.
     pub(crate) fn is_taken(&self, x: usize, y: usize) -> bool {
-        self.taken_in[y * self.width_px + x] == self.number
+        let looked_by = self.looked_by[y * self.width_px + x];
+        looked_by % 2 == 1 && looked_by / 2 > self.before
     }
 
     /// Grows the region around the pixel (`x`, `y`), whose block has `threshold`, over pixels of at
@@ -92,6 +98,7 @@ impl Regions {
         floor: i16,
     ) -> Candidate {
         self.queue.clear();
+        self.number += 1;
         self.take(x, y);
         let mut sums = Sums::default();
         let mut next = 0;
@@ -102,11 +109,13 @@ impl Regions {
             for near_y in y.saturating_sub(REACH_PX)..(y + REACH_PX + 1).min(self.height_px) {
                 for near_x in x.saturating_sub(REACH_PX)..(x + REACH_PX + 1).min(self.width_px) {
                     let full = self.queue.len() >= REGION_PIXELS_MAX;
-                    if full || self.is_taken(near_x, near_y) {
+                    if full || self.is_settled(near_x, near_y) {
                         continue;
                     }
                     if triple.at(near_x, near_y).abs() >= floor {
                         self.take(near_x, near_y);
+                    } else {
+                        self.looked_by[near_y * self.width_px + near_x] = 2 * self.number;
                     }
                 }
             }
@@ -114,8 +123,14 @@ impl Regions {
         sums.candidate(threshold)
     }
 
+    /// Returns whether the pixel is taken or the region that grows has looked at it.
+    fn is_settled(&self, x: usize, y: usize) -> bool {
+        let looked_by = self.looked_by[y * self.width_px + x];
+        looked_by == 2 * self.number || (looked_by % 2 == 1 && looked_by / 2 > self.before)
+    }
+
     fn take(&mut self, x: usize, y: usize) {
-        self.taken_in[y * self.width_px + x] = self.number;
+        self.looked_by[y * self.width_px + x] = 2 * self.number + 1;
         let place = (u16::try_from(x), u16::try_from(y));
         if let (Ok(x), Ok(y)) = place {
             self.queue.push((x, y));

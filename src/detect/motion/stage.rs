@@ -151,9 +151,13 @@ impl Stage {
                 index / self.across * BLOCK_PX,
             );
             let floor = (threshold * 0.5).max(self.noise.mean(index)).max(3.0);
+            let mut row = [0_u8; BLOCK_PX];
+            let row = &mut row[..(width - left).min(BLOCK_PX)];
             for y in top..(top + BLOCK_PX).min(height) {
-                for x in left..(left + BLOCK_PX).min(width) {
-                    let strong = f32::from(triple.at(x, y).abs()) > threshold;
+                row.fill(0);
+                triple.raise_maxima(left, y, row);
+                for (x, &difference) in (left..).zip(&*row) {
+                    let strong = f32::from(difference) > threshold;
                     if !strong || self.regions.is_taken(x, y) {
                         continue;
                     }

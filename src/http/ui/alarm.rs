@@ -22,7 +22,7 @@ use crate::http::v1::alarms::find;
 use crate::http::{Api, Service};
 use crate::scene::Scene;
 use crate::scene::facade::FacadeScene;
-use crate::store::{AlarmDetail, EvidenceState, NoteRecord};
+use crate::store::{AlarmDetail, EscalationRecord, EvidenceState, NoteRecord};
 
 #[derive(Template)]
 #[template(path = "alarm.html", config = "src/http/ui/askama.toml")]
@@ -43,6 +43,7 @@ struct AlarmPage {
     fall: Option<FallChart>,
     floors: Option<String>,
     ride: Option<String>,
+    escalations: Vec<EscalationRecord>,
     notes: Vec<NoteRecord>,
     deliveries: Vec<DeliveryView>,
     /// JSON, for the script that draws over the clip.
@@ -98,6 +99,7 @@ pub(crate) async fn show(
             .then(|| charts::ride(t, &detail.alarm, &detail.track)),
         alarm: AlarmView::new(api, t, &detail.alarm),
         track: track.map_err(|error| ApiError::internal("a track", &error))?,
+        escalations: detail.escalations,
         notes: detail.notes,
         deliveries: detail
             .deliveries

@@ -38,6 +38,8 @@ pub(super) struct AlarmView {
     pub(super) closed_by: Option<String>,
     pub(super) closed_at_ms: i64,
     pub(super) note: Option<String>,
+    /// When it went further, 0 where it did not.
+    pub(super) escalated_at_ms: i64,
 }
 
 impl AlarmView {
@@ -76,6 +78,7 @@ impl AlarmView {
             closed_by: closed.filter(|_| alarm.state == AlarmState::Closed),
             closed_at_ms: alarm.closed_at_ms.unwrap_or_default(),
             note: alarm.note.clone(),
+            escalated_at_ms: alarm.escalated_at_ms.unwrap_or_default(),
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::http::query::{Given, NoQuery, Parameters, Query, shortened};
 use crate::id::{AccountId, AlarmId, CameraId, SiteId};
 use crate::store::{
     AlarmDetail, AlarmFilter, AlarmRecord, AlarmState, Cursor, DeliveryRecord, Disposition,
-    EvidenceFile, NoteRecord,
+    EscalationRecord, EvidenceFile, NoteRecord,
 };
 
 const LIMIT_DEFAULT: u32 = 50;
@@ -119,6 +119,8 @@ pub(crate) struct AlarmWhole {
     pub files: Vec<EvidenceLink>,
     /// What people wrote about it, oldest first.
     pub notes: Vec<NoteRecord>,
+    /// To whom it went further because nobody had acknowledged it, oldest first.
+    pub escalations: Vec<EscalationRecord>,
     /// In the order of the events, each with its attempts.
     pub deliveries: Vec<DeliveryRecord>,
 }
@@ -208,6 +210,7 @@ pub(crate) async fn one(
         alarm: detail.alarm,
         track: detail.track,
         notes: detail.notes,
+        escalations: detail.escalations,
         deliveries: detail.deliveries,
     }))
 }

@@ -78,7 +78,7 @@ pub(super) async fn of(
 }
 
 async fn encode(frame: Frame, detail: Detail) -> Result<Vec<u8>, ApiError> {
-    // Some 30 ms for a 1080p picture: not on a thread that serves others.
+    // Some 10 ms for a 1080p picture: not on a thread that serves others.
     let encoded = tokio::task::spawn_blocking(move || {
         let full = picture::colour(&frame);
         match detail {

@@ -65,7 +65,7 @@ impl Parameters for Wanted {
 
 /// Alarms as they happen, as server-sent events. `id` is the event's place in the log, `event` is
 /// `alarm.raised`, `alarm.ended`, `alarm.evidence`, `alarm.acknowledged`, `alarm.assigned`,
-/// `alarm.noted` or `alarm.closed`, and `data` is the alarm at that moment (`AlarmSnapshot`). `reset` says that the log begins anew
+/// `alarm.noted`, `alarm.escalated` or `alarm.closed`, and `data` is the alarm at that moment (`AlarmSnapshot`). `reset` says that the log begins anew
 /// and that the client should load its lists again.
 #[utoipa::path(
     get,

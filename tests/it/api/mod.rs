@@ -32,7 +32,7 @@ use plumb::http::{self, Api, CameraInfo, Limits, SignIn, SiteInfo};
 use plumb::id::{AlarmId, CameraId, EndpointId, SiteId, TokenId};
 use plumb::metrics::Metrics;
 use plumb::scene;
-use plumb::store::{Actor, NewAlarm, Route, Store};
+use plumb::store::{Actor, Hears, NewAlarm, Route, Store};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -207,6 +207,7 @@ fn pager() -> Route {
         kinds: Vec::new(),
         sites: Vec::new(),
         min_score: 0.0,
+        hears: Hears::Alarms,
     }
 }
 

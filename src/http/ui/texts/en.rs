@@ -65,6 +65,7 @@ pub(crate) const EN: Texts = Texts {
     ended: "Ended",
     lasts: "Still going on",
     in_hand_of: "In hand of",
+    escalated: "Escalated",
     acknowledge: "Acknowledge",
     close: "Close",
     assign: "Assign",

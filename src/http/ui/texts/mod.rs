@@ -97,6 +97,7 @@ texts!(
     ended,
     lasts,
     in_hand_of,
+    escalated,
     acknowledge,
     close,
     assign,

@@ -64,6 +64,7 @@ pub(crate) const ZH: Texts = Texts {
     score: "置信度",
     ended: "结束",
     lasts: "仍在持续",
+    escalated: "已升级通知",
     in_hand_of: "处理人",
     acknowledge: "确认",
     close: "关闭",
