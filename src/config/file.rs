@@ -189,6 +189,20 @@ pub(super) fn parse(text: &str) -> Result<File, Vec<Problem>> {
     })
 }
 
+/// Returns `data_dir` alone. Fails when the text is no TOML, or it is no text.
+pub(super) fn data_dir(text: &str) -> Result<String, Problem> {
+    #[derive(Deserialize)]
+    struct Only {
+        #[serde(default = "default_data_dir")]
+        data_dir: String,
+    }
+    let read: Result<Only, _> = toml::from_str(text);
+    read.map(|only| only.data_dir).map_err(|error| {
+        let line = error.span().map(|span| line_of(text, span.start));
+        Problem::new(line, error.message().to_owned())
+    })
+}
+
 /// Returns the 1-based line of a byte offset.
 pub(super) fn line_of(text: &str, offset: usize) -> usize {
     text.as_bytes()

@@ -164,6 +164,20 @@ impl fmt::Display for ConfigError {
     }
 }
 
+/// Returns the data directory that a configuration file names, and looks at nothing else in it: its
+/// cameras, scenes and secrets may be missing. Fails when it is no TOML.
+pub fn read_data_dir(path: &Path) -> Result<PathBuf, ConfigError> {
+    let failed = |line, message: String| ConfigError {
+        path: path.to_path_buf(),
+        problems: vec![Problem::new(line, message)],
+    };
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| failed(None, format!("cannot be read: {error}")))?;
+    let data_dir =
+        file::data_dir(&text).map_err(|problem| failed(problem.line, problem.message))?;
+    Ok(path.parent().unwrap_or(Path::new("")).join(data_dir))
+}
+
 impl Config {
     /// Reads and checks a configuration file. Fails with all its problems.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {

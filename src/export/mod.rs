@@ -39,6 +39,7 @@
 //! `source_sha256` of a file is the digest that the evidence itself has, in the service's store and
 //! in the evidence's own manifest: it ties what was changed for the export to what was recorded.
 
+pub mod check;
 pub mod manifest;
 
 pub use manifest::{

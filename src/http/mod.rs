@@ -224,6 +224,9 @@ pub async fn serve(
         api,
     });
     let upkeep = tokio::spawn(fold_metrics(service.api.metrics.clone(), stop.clone()));
+    if let Some(tls) = service.api.tls.clone() {
+        tokio::spawn(tls.follow(stop.clone()));
+    }
     let listener = connection::Bounded::new(
         listener,
         limits.connections,

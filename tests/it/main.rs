@@ -3,6 +3,7 @@
 mod api;
 mod audit;
 mod browser;
+mod bundle;
 mod cameras;
 mod config;
 mod decode;
