@@ -95,12 +95,26 @@ impl Check<'_> {
             retention: retention?,
             models_dir: file.models.dir.map(|dir| self.folder.join(dir)),
             runtime: file.models.runtime.map(|path| self.folder.join(path)),
+            audit: file.audit,
+            recordings_dir: self.recordings_dir(file.replay.recordings_dir.as_ref()),
             sites,
             cameras,
             endpoints,
             escalations,
             advice: std::mem::take(&mut self.advice),
         })
+    }
+
+    fn recordings_dir(&mut self, given: Option<&Spanned<String>>) -> Option<PathBuf> {
+        let full = self.folder.join(given?.get_ref());
+        if !full.is_dir() {
+            let full = full.display();
+            self.tell(
+                given,
+                format!("replay.recordings_dir: {full} is not a folder"),
+            );
+        }
+        Some(full)
     }
 
     fn http(&mut self, http: &file::Http) -> Option<Http> {

@@ -23,6 +23,9 @@ pub(super) struct File {
     pub models: Models,
     #[serde(default)]
     pub retention: Retention,
+    pub audit: super::Audit,
+    #[serde(default)]
+    pub replay: Replay,
     #[serde(default)]
     pub site: Vec<Site>,
     #[serde(default)]
@@ -103,6 +106,12 @@ impl Default for Retention {
 pub(super) struct Models {
     pub dir: Option<String>,
     pub runtime: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Replay {
+    pub recordings_dir: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -219,6 +228,20 @@ pub(super) fn parse(text: &str) -> Result<File, Vec<Problem>> {
             error.span().map(|span| place(span.start)),
             error.message().to_owned(),
         )]
+    })
+}
+
+/// Returns `data_dir` alone. Fails when the text is no TOML, or it is no text.
+pub(super) fn data_dir(text: &str) -> Result<String, Problem> {
+    #[derive(Deserialize)]
+    struct Only {
+        #[serde(default = "default_data_dir")]
+        data_dir: String,
+    }
+    let read: Result<Only, _> = toml::from_str(text);
+    read.map(|only| only.data_dir).map_err(|error| {
+        let line = error.span().map(|span| line_of(text, span.start));
+        Problem::new(line, error.message().to_owned())
     })
 }
 

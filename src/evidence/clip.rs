@@ -171,7 +171,11 @@ struct Ticks {
 /// rise, and are never after the picture is shown; a stream that breaks it is bent by a tick.
 fn ticks_of(chosen: &[&Packet]) -> Vec<Ticks> {
     let first = chosen.first().map_or(0, |packet| packet.at.as_micros());
-    let ticks = |at: StreamTime| (at.as_micros() - first) * (TICKS_PER_SECOND / 1_000) / 1_000;
+    // To the nearest: a stream's own times are such ticks already, and come out as they were.
+    let ticks = |at: StreamTime| {
+        let thousandths = (at.as_micros() - first) * (TICKS_PER_SECOND / 1_000);
+        (thousandths + 500).div_euclid(1_000)
+    };
     let mut times: Vec<Ticks> = Vec::with_capacity(chosen.len());
     for packet in chosen {
         let after_last = times.last().map_or(i64::MIN, |last| last.decoded + 1);

@@ -276,6 +276,9 @@ impl From<StoreError> for ApiError {
                 what: "token",
                 id: name.to_string(),
             },
+            StoreError::ReplayRuns(id) => Self::Conflict {
+                detail: format!("Replay {id} runs: one at a time. Wait for it, or cancel it."),
+            },
             StoreError::NameTaken(_)
             | StoreError::TooMany { .. }
             | StoreError::LastAdmin(_)

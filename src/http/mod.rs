@@ -30,6 +30,7 @@ mod looks;
 mod openapi;
 mod problem;
 mod query;
+pub mod replays;
 mod scenes;
 pub mod sink;
 mod status;
@@ -55,6 +56,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use listen::{ListenError, bind};
 pub use openapi::document;
+pub use replays::{ReplayOrder, ReplayOutcome, ReplayedAlarm, Replayer};
 pub use scenes::{CameraScene, SceneInForce};
 pub use table::{Access, Route, Shows, routes};
 pub use tls::{Tls, TlsError};
@@ -71,6 +73,7 @@ use crate::store::{SessionLimits, Store};
 use client::Peer;
 use error::ApiError;
 use looks::Looks;
+use replays::Replays;
 
 /// What the API shows, and the bounds within which it does.
 #[derive(Clone, Debug)]
@@ -93,6 +96,10 @@ pub struct Api {
     /// Encrypts connections; none where a proxy does, or nobody.
     pub tls: Option<Tls>,
     pub sign_in: SignIn,
+    /// Runs recordings for auditors; none where a part of the service is tried alone.
+    pub replayer: Option<Arc<dyn Replayer>>,
+    /// The folder whose files auditors may replay.
+    pub recordings_dir: Option<PathBuf>,
     /// Signs checkpoints of the audit log; none where the disk takes nothing.
     pub audit_key: Option<Key>,
     pub limits: Limits,
@@ -189,6 +196,7 @@ struct Service {
     hashers: Semaphore,
     throttle: Throttle,
     looks: Looks,
+    replays: Replays,
     writable: status::Writable,
     document: Bytes,
     stop: CancellationToken,
@@ -213,12 +221,16 @@ pub async fn serve(
         hashers: Semaphore::new(HASHERS),
         throttle: Throttle::default(),
         looks: Looks::default(),
+        replays: Replays::default(),
         writable: status::Writable::default(),
         document: openapi::document_bytes(),
         stop: stop.clone(),
         api,
     });
     let upkeep = tokio::spawn(fold_metrics(service.api.metrics.clone(), stop.clone()));
+    if let Some(tls) = service.api.tls.clone() {
+        tokio::spawn(tls.follow(stop.clone()));
+    }
     let listener = connection::Bounded::new(
         listener,
         limits.connections,

@@ -97,6 +97,7 @@ pub fn routes() -> Vec<Route> {
     table.extend(review_routes());
     table.extend(record_routes());
     table.extend(people_routes());
+    table.extend(replay_routes());
     table.extend(page_routes());
     table
 }
@@ -260,6 +261,24 @@ fn people_routes() -> Vec<Route> {
         read("/api/v1/tokens", ACCOUNT_READERS, get(tokens::list)),
         change("/api/v1/tokens", ADMINS, post(tokens::add)),
         change("/api/v1/tokens/{name}/revoke", ADMINS, revoke),
+    ]
+}
+
+fn replay_routes() -> Vec<Route> {
+    use v1::replays;
+    vec![
+        read("/api/v1/replays", AUDITORS, get(replays::list)),
+        change("/api/v1/replays", AUDITORS, post(replays::begin)),
+        read("/api/v1/replays/{id}", AUDITORS, get(replays::one)),
+        change(
+            "/api/v1/replays/{id}/cancel",
+            AUDITORS,
+            post(replays::cancel),
+        ),
+        read("/api/v1/recordings", AUDITORS, get(replays::recordings)),
+        page(read("/replays", AUDITORS, get(ui::replays::list))),
+        page(change("/replays", AUDITORS, post(ui::replays::begin))),
+        page(read("/replays/{id}", AUDITORS, get(ui::replays::one))),
     ]
 }
 

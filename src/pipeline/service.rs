@@ -21,6 +21,7 @@ use tracing::{error, warn};
 use super::camera::{CameraThread, Report};
 use super::recorder::{REPORTS_MAX, Recorder};
 use super::upkeep::{Parts, Upkeep};
+use super::replayer::StageReplayer;
 use super::{Detectors, checkpoints};
 use crate::audit::{Key, KeyError};
 use crate::auth::password;
@@ -142,7 +143,11 @@ impl Service {
         };
         let stop_http = CancellationToken::new();
         let audit_key = match store.durability() {
-            Durability::Disk => Some(Key::open_or_make(&config.data_dir)?),
+            Durability::Disk => {
+                let key = Key::open_or_make(&config.data_dir, config.audit.signing)?;
+                store.chain_with(config.audit.digest, &key).await?;
+                Some(key)
+            }
             Durability::Volatile => None,
         };
         let stop_checkpoints = CancellationToken::new();
@@ -340,10 +345,17 @@ impl Shared {
             evidence_root: self.evidence_root.clone(),
             hosts: host.into_iter().collect(),
             sign_in: sign_in(&config.http),
+            replayer: Some(Arc::new(self.replayer(config))),
+            recordings_dir: config.recordings_dir.clone(),
             audit_key,
             tls,
             limits: Limits::default(),
         })
+    }
+
+    fn replayer(&self, config: &Config) -> StageReplayer {
+        let (runtime, models_dir) = (config.runtime.as_deref(), config.models_dir.as_deref());
+        StageReplayer::new(&self.detectors, runtime, models_dir)
     }
 
     fn thread(&self, camera: Arc<Camera>) -> CameraThread {

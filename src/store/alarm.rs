@@ -438,3 +438,80 @@ fn deletion_of(row: &SqliteRow) -> Result<Option<Deletion>, sqlx::Error> {
         rule: word(row, "evidence_deleted_by")?,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use sqlx::AssertSqlSafe;
+
+    use super::*;
+    use crate::clock::SystemClock;
+
+    async fn plan(store: &Store, filter: &AlarmFilter, after: Option<Cursor>) -> String {
+        let mut query = QueryBuilder::<Sqlite>::default();
+        list(&mut query, filter, after, 51);
+        let sql = query.sql().to_owned();
+        let explained = format!("EXPLAIN QUERY PLAN {}", sql.as_str());
+        let rows = sqlx::query(AssertSqlSafe(explained))
+            .fetch_all(&store.0.readers)
+            .await;
+        let rows = rows.expect("SQLite explains");
+        let steps = rows.iter().map(|row| row.get::<String, _>("detail"));
+        steps.collect::<Vec<_>>().join("; ")
+    }
+
+    #[tokio::test]
+    async fn every_list_is_read_along_an_index_and_nothing_is_sorted() {
+        let store = Store::open_volatile(Vec::new(), Arc::new(SystemClock::new())).await;
+        let store = store.expect("a store in memory");
+        let any = AlarmFilter::default;
+        let filters = [
+            any(),
+            AlarmFilter {
+                site: SiteId::parse("a").ok(),
+                ..any()
+            },
+            AlarmFilter {
+                camera: CameraId::parse("a").ok(),
+                ..any()
+            },
+            AlarmFilter {
+                kind: Some(AlarmKind::Shake),
+                ..any()
+            },
+            AlarmFilter {
+                state: Some(AlarmState::Raised),
+                ..any()
+            },
+            AlarmFilter {
+                from_ms: Some(1),
+                to_ms: Some(2),
+                ..any()
+            },
+            AlarmFilter {
+                site: SiteId::parse("a").ok(),
+                state: Some(AlarmState::Raised),
+                ..any()
+            },
+            AlarmFilter {
+                min_score: Some(0.5),
+                ..any()
+            },
+        ];
+        let after = Cursor {
+            raised_at_ms: 5,
+            id: AlarmId::new(jiff::Timestamp::UNIX_EPOCH),
+        };
+        for filter in &filters {
+            for after in [None, Some(after)] {
+                let plan = plan(&store, filter, after).await;
+                assert!(
+                    plan.contains("USING INDEX alarm_newest"),
+                    "{filter:?}: {plan}"
+                );
+                assert!(!plan.contains("TEMP B-TREE"), "{filter:?}: {plan}");
+            }
+        }
+    }
+}

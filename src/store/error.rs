@@ -80,6 +80,8 @@ pub enum StoreError {
     NoBundle(TicketId),
     #[error("no alarm lies in this scope: there is nothing to export")]
     EmptyScope,
+    #[error("replay {0} runs: one at a time, wait for it or cancel it")]
+    ReplayRuns(i64),
     #[error("delivery {0} is not dead: only a dead letter can be sent again")]
     NotDead(DeliveryId),
     #[error("there is no shelf {0}")]
@@ -126,6 +128,7 @@ impl StoreError {
                 | Self::EmptyScope
                 | Self::NotDead(_)
                 | Self::UnknownShelf(_)
+                | Self::ReplayRuns(_)
                 | Self::UnknownAccount(_)
                 | Self::UnknownToken(_)
                 | Self::NameTaken(_)

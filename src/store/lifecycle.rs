@@ -338,6 +338,7 @@ impl Store {
             )
             .await?;
         }
+        super::replay::recover(&mut tx, now_ms).await?;
         let reopened = delivery::reopen(&mut tx).await?;
         let cancelled = endpoint::cancel_removed(&mut tx, &self.0.routes, now_ms).await?;
         tx.commit().await?;

@@ -26,6 +26,7 @@ pub mod inspect;
 pub mod lifecycle;
 pub mod name;
 mod open;
+pub mod replay;
 mod reserve;
 pub mod retention;
 pub mod review;
@@ -60,6 +61,10 @@ pub use event::{AlarmSnapshot, EventKind, EventRecord};
 pub use evidence::{EvidenceFile, EvidenceReport, EvidenceState};
 pub use handling::NoteRecord;
 pub use lifecycle::{AlarmEnd, NewAlarm, Recovered};
+pub use replay::{
+    ReplayAlarm, ReplayBefore, ReplayEnd, ReplayModel, ReplayOf, ReplayRecord, ReplayResult,
+    ReplayState,
+};
 pub use retention::{Deletable, Deletion, DeletionRule, EvidenceUse, Hold, Removal};
 pub use review::Beside;
 pub use scene::{SceneChange, SceneText};

@@ -19,6 +19,7 @@ use crate::evidence;
 use crate::http::access::Principal;
 use crate::http::error::ApiError;
 use crate::http::query::Query;
+use crate::http::replays::kind_of;
 use crate::http::v1::alarms::find;
 use crate::http::{Api, Service};
 use crate::id::AlarmId;
@@ -39,6 +40,7 @@ struct AlarmPage {
     deletion: Option<Deletion>,
     may_mend: bool,
     handlers: Vec<Handler>,
+    may_replay: bool,
     clip: Option<String>,
     manifest: String,
     strobe: Option<String>,
@@ -116,6 +118,9 @@ pub(crate) async fn show(
         hold: detail.alarm.hold.clone(),
         deletion: detail.alarm.evidence_deleted,
         may_mend: frame.is(&[Role::Manager]),
+        may_replay: frame.is(&[Role::Auditor])
+            && kind_of(detail.alarm.kind).is_some()
+            && url(evidence::CLIP).is_some(),
         handlers: handlers(&service).await?,
         clip: url(evidence::CLIP),
         manifest: url(evidence::MANIFEST).unwrap_or_default(),

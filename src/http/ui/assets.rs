@@ -35,6 +35,7 @@ const ASSETS: &[Asset] = &[
     script("handle.js", include_str!("assets/handle.js")),
     script("page.js", include_str!("assets/page.js")),
     script("review.js", include_str!("assets/review.js")),
+    script("replay.js", include_str!("assets/replay.js")),
     script("scene.js", include_str!("assets/scene.js")),
     script("scene-drawing.js", include_str!("assets/scene-drawing.js")),
     script("scene-fields.js", include_str!("assets/scene-fields.js")),

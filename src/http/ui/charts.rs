@@ -7,7 +7,7 @@ use std::fmt::Write;
 use super::texts::{Texts, fill};
 use crate::alarm::TrackPoint;
 use crate::clock::StreamTime;
-use crate::geometry::Point;
+use crate::geometry::{BoxPx, Point};
 use crate::polynomial;
 use crate::scene::facade::FacadeScene;
 use crate::store::AlarmRecord;
@@ -127,6 +127,45 @@ impl Axes {
         }
         svg
     }
+}
+
+/// Returns two tracks of one alarm in one drawing, in the picture's own proportions: rings for the
+/// recorded one, dots for the replayed one; none where both are empty.
+pub(super) fn two_tracks(
+    t: &Texts,
+    recorded: &[TrackPoint],
+    replayed: &[TrackPoint],
+) -> Option<String> {
+    const DRAWN_HEIGHT: f64 = 360.0;
+    let places = || recorded.iter().chain(replayed).map(|point| &point.area);
+    places().next()?;
+    let ends = |of: fn(&BoxPx) -> f64| {
+        let values = || places().map(of);
+        let (low, high) = (
+            values().fold(f64::INFINITY, f64::min),
+            values().fold(f64::NEG_INFINITY, f64::max),
+        );
+        (low, (high - low).max(1.0))
+    };
+    let ((left, width), (top, height)) = (ends(|area| area.x_px), ends(|area| area.y_px));
+    let scale = ((WIDTH - 2.0 * MARGIN) / width).min((DRAWN_HEIGHT - 2.0 * MARGIN) / height);
+    let (room_x, room_y) = (WIDTH - width * scale, DRAWN_HEIGHT - height * scale);
+    let mut svg = svg(t.replay_chart, DRAWN_HEIGHT);
+    for (track, look) in [
+        (
+            recorded,
+            format!("r=\"7\" fill=\"none\" stroke=\"{FITTED}\" stroke-width=\"1.5\""),
+        ),
+        (replayed, format!("r=\"3\" fill=\"{SEEN}\"")),
+    ] {
+        for point in track {
+            let x = room_x / 2.0 + (point.area.x_px - left) * scale;
+            let y = room_y / 2.0 + (point.area.y_px - top) * scale;
+            let _ = write!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" {look}/>");
+        }
+    }
+    svg.push_str("</svg>");
+    Some(svg)
 }
 
 /// Returns 0 and some round numbers up to `last`.

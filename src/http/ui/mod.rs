@@ -21,6 +21,7 @@ pub(super) mod password;
 mod period;
 pub(super) mod places;
 pub(super) mod review;
+pub(super) mod replays;
 pub(super) mod scene;
 pub(super) mod shelves;
 pub(super) mod sign_in;
@@ -119,7 +120,7 @@ impl Frame {
             Role::Auditor,
             Role::Maintainer,
         ];
-        let all: [(&[Role], &'static str, &'static str); 8] = [
+        let all: [(&[Role], &'static str, &'static str); 9] = [
             (&READERS, "/board", t.board),
             (&READERS, "/alarms", t.alarms),
             (&READERS, "/shelves", t.shelves),
@@ -127,6 +128,7 @@ impl Frame {
             (&keepers, "/cameras", t.cameras),
             (&READERS, "/exports", self.language.records().exports),
             (&[Role::Auditor], "/audit", t.audit),
+            (&[Role::Auditor], "/replays", t.replays),
             (&[Role::Admin, Role::Auditor], "/accounts", t.accounts),
         ];
         let own = all.into_iter().filter(|(roles, ..)| self.is(roles));

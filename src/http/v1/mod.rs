@@ -9,6 +9,7 @@ pub(super) mod evidence;
 pub(super) mod exports;
 pub(super) mod holds;
 pub(super) mod reviews;
+pub(super) mod replays;
 pub(super) mod scene;
 pub(super) mod session;
 pub(super) mod shelves;

@@ -4,6 +4,7 @@ mod alarms;
 mod audit;
 mod authz;
 mod errors;
+mod hostile;
 mod evidence;
 mod exports;
 mod openapi;
@@ -11,6 +12,7 @@ mod pages;
 mod people;
 mod pictures;
 mod reviews;
+mod replays;
 mod scenes;
 mod shelves;
 mod status;
@@ -22,7 +24,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use plumb::alarm::{Alarm, AlarmKind, Origin, TrackPoint};
-use plumb::audit::Key;
+use plumb::audit::{Key, Signing};
 use plumb::auth::secret::ClientSecret;
 use plumb::auth::{Role, Roles};
 use plumb::clock::{Clock, StreamTime, SystemClock};
@@ -58,6 +60,7 @@ struct Service {
     board: Board,
     threads: Threads,
     latest: Latest,
+    replayer: Arc<replays::Scripted>,
     folder: TempDir,
     stop: CancellationToken,
     served: JoinHandle<std::io::Result<()>>,
@@ -76,6 +79,7 @@ impl Service {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::open(folder.path(), vec![pager()], Arc::clone(&clock));
         let store = store.await.expect("an empty store");
+        let replayer = Arc::new(replays::Scripted::default());
         let api = Api {
             store: store.clone(),
             board: Board::default(),
@@ -93,7 +97,9 @@ impl Service {
             hosts: vec!["plumb.example".to_owned()],
             sign_in: SignIn::default(),
             tls: None,
-            audit_key: Some(Key::open_or_make(folder.path()).expect("a key")),
+            replayer: Some(replayer.clone()),
+            recordings_dir: Some(folder.path().join("recordings")),
+            audit_key: Some(Key::open_or_make(folder.path(), Signing::default()).expect("a key")),
             limits,
         };
         let (board, threads, latest) = (api.board.clone(), api.threads.clone(), api.latest.clone());
@@ -112,6 +118,7 @@ impl Service {
             board,
             threads,
             latest,
+            replayer,
             folder,
             stop,
             served,
