@@ -20,8 +20,8 @@ use tracing::{error, warn};
 
 use super::camera::{CameraThread, Report};
 use super::recorder::{REPORTS_MAX, Recorder};
-use super::upkeep::{Parts, Upkeep};
 use super::replayer::StageReplayer;
+use super::upkeep::{Parts, Upkeep};
 use super::{Detectors, checkpoints};
 use crate::audit::{Key, KeyError};
 use crate::auth::password;
