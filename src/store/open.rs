@@ -124,7 +124,9 @@ impl Store {
             keeper: None,
             routes: Vec::new(),
             clock,
+            names: super::name::Names::default(),
             newest: watch::Sender::new(0),
+            oldest: AtomicI64::new(0),
             outbox: watch::Sender::new(0),
             _lock: None,
         })))
