@@ -147,7 +147,7 @@ fn service_routes() -> Vec<Route> {
 }
 
 fn alarm_routes() -> Vec<Route> {
-    use v1::{alarms, cameras, deliveries, evidence, shelves, snapshot, stream};
+    use v1::{alarms, cameras, deliveries, evidence, live, shelves, snapshot, stream};
     let close = post(alarms::close);
     let acknowledge = post(alarms::acknowledge);
     let assign = post(alarms::assign);
@@ -176,6 +176,10 @@ fn alarm_routes() -> Vec<Route> {
         seen(
             "picture.seen",
             read("/api/v1/cameras/{id}/snapshot.jpg", READERS, picture),
+        ),
+        seen(
+            live::LOOK,
+            read("/api/v1/cameras/{id}/live", READERS, get(live::watch)),
         ),
         read("/api/v1/deliveries", KEEPERS, get(deliveries::list)),
         change("/api/v1/deliveries/{id}/retry", MENDERS, retry),
@@ -229,7 +233,7 @@ fn people_routes() -> Vec<Route> {
 
 fn page_routes() -> Vec<Route> {
     use ui::{accounts, alarm, alarms, assets, audit, board, cameras};
-    use ui::{language, password, shelves, sign_in};
+    use ui::{language, password, shelves, sign_in, wall};
     let routes = [
         read("/", Access::SignedIn, get(ui::home)),
         read("/assets/{name}", Access::Anyone, get(assets::serve)),
@@ -245,6 +249,8 @@ fn page_routes() -> Vec<Route> {
         read("/shelves", READERS, get(shelves::show)),
         read("/alarms", READERS, get(alarms::show)),
         read("/alarms/{id}", READERS, get(alarm::show)),
+        read("/wall", READERS, get(wall::show)),
+        read("/wall/facts", READERS, get(wall::facts)),
         read("/cameras", KEEPERS, get(cameras::show)),
         read("/audit", AUDITORS, get(audit::show)),
         read("/accounts", ACCOUNT_READERS, get(accounts::show)),

@@ -32,6 +32,7 @@ const ASSETS: &[Asset] = &[
     script("board.js", include_str!("assets/board.js")),
     script("cameras.js", include_str!("assets/cameras.js")),
     script("handle.js", include_str!("assets/handle.js")),
+    script("live.js", include_str!("assets/live.js")),
     script("page.js", include_str!("assets/page.js")),
     script("scene.js", include_str!("assets/scene.js")),
     script("scene-drawing.js", include_str!("assets/scene-drawing.js")),
@@ -39,6 +40,7 @@ const ASSETS: &[Asset] = &[
     script("shelves.js", include_str!("assets/shelves.js")),
     script("sound.js", include_str!("assets/sound.js")),
     script("stream.js", include_str!("assets/stream.js")),
+    script("wall.js", include_str!("assets/wall.js")),
 ];
 
 /// One asset; a browser asks whether it has changed and is mostly told that it has not.

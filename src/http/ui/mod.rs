@@ -20,6 +20,7 @@ pub(super) mod shelves;
 pub(super) mod sign_in;
 pub(super) mod texts;
 mod view;
+pub(super) mod wall;
 
 use askama::Template;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -35,7 +36,7 @@ use texts::Texts;
 /// A page loads its own script, style, pictures and events from this service, and nothing else
 /// from anywhere; it sends forms nowhere else and is framed by nobody.
 const PAGE_SOURCES: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self'; \
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; \
      connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 );
 
@@ -106,10 +107,11 @@ impl Frame {
             Role::Auditor,
             Role::Maintainer,
         ];
-        let all: [(&[Role], &'static str, &'static str); 6] = [
+        let all: [(&[Role], &'static str, &'static str); 7] = [
             (&READERS, "/board", t.board),
             (&READERS, "/alarms", t.alarms),
             (&READERS, "/shelves", t.shelves),
+            (&READERS, "/wall", t.wall),
             (&keepers, "/cameras", t.cameras),
             (&[Role::Auditor], "/audit", t.audit),
             (&[Role::Admin, Role::Auditor], "/accounts", t.accounts),

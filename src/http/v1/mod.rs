@@ -9,6 +9,7 @@ pub(super) mod evidence;
 pub(super) mod scene;
 pub(super) mod session;
 pub(super) mod shelves;
+pub(super) mod live;
 pub(super) mod snapshot;
 pub(super) mod stream;
 pub(super) mod tokens;

@@ -1,21 +1,76 @@
 //! A camera's newest picture, encoded when somebody asks for it.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{Path, State};
 use axum::http::{HeaderName, header};
 use axum::response::IntoResponse;
+use bytes::Bytes;
+use jiff::Timestamp;
+use utoipa::IntoParams;
 
 use super::cameras;
 use crate::decode::Frame;
 use crate::evidence::picture;
 use crate::http::error::ApiError;
 use crate::http::openapi::NotFound;
-use crate::http::query::NoQuery;
+use crate::http::query::{Given, Parameters, Query};
 use crate::http::{CameraInfo, Service};
+use crate::id::CameraId;
 
 /// When the picture was taken, by RFC 3339.
 const CAPTURED_AT: HeaderName = HeaderName::from_static("x-captured-at");
+
+/// How large a picture is wanted.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(
+    dead_code,
+    reason = "its fields are what OpenAPI names; `Wanted` holds the checked values"
+)]
+pub(crate) struct PictureQuery {
+    /// 320, 640 or 1280 pixels across; left out, as large as the camera sends it.
+    width: Option<u32>,
+}
+
+/// The checked parameters of [`PictureQuery`].
+pub(crate) struct Wanted {
+    detail: Detail,
+}
+
+impl Parameters for Wanted {
+    type Named = PictureQuery;
+
+    fn read(given: &Given) -> Result<Self, ApiError> {
+        // Few, so that what one has encoded serves the next.
+        let width = given.checked("width", "320, 640 or 1280", |text| {
+            let width = text.parse().ok();
+            width.filter(|width| [320, 640, 1280].contains(width))
+        })?;
+        Ok(Self {
+            detail: width.map_or(Detail::Full, Detail::Width),
+        })
+    }
+}
+
+/// The newest encoded picture of each camera in each size: many walls cost one encoding. Holds one
+/// picture a camera and size, and nothing older than the camera's newest when it is asked for.
+#[derive(Debug, Default)]
+pub(in crate::http) struct Encoded(Mutex<BTreeMap<(CameraId, Detail), (Timestamp, Bytes)>>);
+
+impl Encoded {
+    fn of(&self, camera: &CameraId, detail: Detail, at: Timestamp) -> Option<Bytes> {
+        let pictures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (taken_at, bytes) = pictures.get(&(camera.clone(), detail))?;
+        (*taken_at == at).then(|| bytes.clone())
+    }
+
+    fn put(&self, camera: &CameraId, detail: Detail, at: Timestamp, bytes: Bytes) {
+        let mut pictures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pictures.insert((camera.clone(), detail), (at, bytes));
+    }
+}
 
 /// The camera's newest picture.
 #[utoipa::path(
@@ -23,9 +78,9 @@ const CAPTURED_AT: HeaderName = HeaderName::from_static("x-captured-at");
     operation_id = "camera_snapshot",
     path = "/api/v1/cameras/{id}/snapshot.jpg",
     tag = "cameras",
-    params(("id" = String, Path, description = "The camera's id in the config")),
+    params(("id" = String, Path, description = "The camera's id in the config"), PictureQuery),
     responses(
-        (status = 200, description = "In full resolution; the header `x-captured-at` says when it \
+        (status = 200, description = "In full resolution or of the width asked for; the header `x-captured-at` says when it \
          was taken", body = Vec<u8>, content_type = "image/jpeg"),
         NotFound
     )
@@ -33,10 +88,10 @@ const CAPTURED_AT: HeaderName = HeaderName::from_static("x-captured-at");
 pub(crate) async fn newest(
     State(service): State<Arc<Service>>,
     Path(id): Path<String>,
-    _: NoQuery,
+    Query(wanted): Query<Wanted>,
 ) -> Result<impl IntoResponse, ApiError> {
     let camera = cameras::find(&service.api, &id)?;
-    let (captured_at, bytes) = of(&service, camera, Detail::Full).await?;
+    let (captured_at, bytes) = of(&service, camera, wanted.detail).await?;
     Ok((
         [
             (header::CONTENT_TYPE, "image/jpeg".to_owned()),
@@ -47,9 +102,11 @@ pub(crate) async fn newest(
 }
 
 /// How much of a picture is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Detail {
     Full,
+    /// So many pixels across.
+    Width(u32),
     /// So many blocks across and no more.
     Blocks(u32),
 }
@@ -59,7 +116,7 @@ pub(super) async fn of(
     service: &Service,
     camera: &CameraInfo,
     detail: Detail,
-) -> Result<(String, Vec<u8>), ApiError> {
+) -> Result<(String, Bytes), ApiError> {
     let no_picture = || ApiError::NoPicture {
         camera: camera.id.to_string(),
     };
@@ -74,7 +131,15 @@ pub(super) async fn of(
         .latest
         .frame(&camera.id)
         .ok_or_else(no_picture)?;
-    Ok((frame.captured_at.to_string(), encode(frame, detail).await?))
+    let captured_at = frame.captured_at;
+    if let Some(bytes) = service.pictures.of(&camera.id, detail, captured_at) {
+        return Ok((captured_at.to_string(), bytes));
+    }
+    let bytes: Bytes = encode(frame, detail).await?.into();
+    service
+        .pictures
+        .put(&camera.id, detail, captured_at, bytes.clone());
+    Ok((captured_at.to_string(), bytes))
 }
 
 async fn encode(frame: Frame, detail: Detail) -> Result<Vec<u8>, ApiError> {
@@ -83,7 +148,9 @@ async fn encode(frame: Frame, detail: Detail) -> Result<Vec<u8>, ApiError> {
         let full = picture::colour(&frame);
         match detail {
             Detail::Full => picture::jpeg(&full),
-            Detail::Blocks(across) => picture::jpeg(&picture::blocks(&full, across)),
+            Detail::Width(across) | Detail::Blocks(across) => {
+                picture::jpeg(&picture::blocks(&full, across))
+            }
         }
     });
     match encoded.await {

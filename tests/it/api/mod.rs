@@ -5,6 +5,7 @@ mod audit;
 mod authz;
 mod errors;
 mod evidence;
+mod live;
 mod openapi;
 mod pages;
 mod people;
@@ -31,6 +32,7 @@ use plumb::http::{self, Api, CameraInfo, Limits, SignIn, SiteInfo};
 use plumb::id::{AlarmId, CameraId, EndpointId, SiteId, TokenId};
 use plumb::metrics::Metrics;
 use plumb::scene;
+use plumb::source::live::Live;
 use plumb::store::{Actor, Hears, NewAlarm, Route, Shelved, Store};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::Value;
@@ -56,6 +58,7 @@ struct Service {
     board: Board,
     threads: Threads,
     latest: Latest,
+    live: Live,
     folder: TempDir,
     stop: CancellationToken,
     served: JoinHandle<std::io::Result<()>>,
@@ -79,6 +82,7 @@ impl Service {
             board: Board::default(),
             threads: Threads::default(),
             latest: Latest::default(),
+            live: Live::default(),
             cameras: cameras(),
             sites: vec![SiteInfo {
                 id: SiteId::parse("garden").expect("an id"),
@@ -94,6 +98,7 @@ impl Service {
             audit_key: Some(Key::open_or_make(folder.path()).expect("a key")),
             limits,
         };
+        let live = api.live.clone();
         let (board, threads, latest) = (api.board.clone(), api.threads.clone(), api.latest.clone());
         let listener = http::bind("127.0.0.1:0".parse().expect("an address")).await;
         let listener = listener.expect("a free port");
@@ -110,6 +115,7 @@ impl Service {
             board,
             threads,
             latest,
+            live,
             folder,
             stop,
             served,

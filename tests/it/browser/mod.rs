@@ -2,6 +2,7 @@
 //! land in `screenshots/` (ignored by git) for people to look at.
 
 mod driver;
+mod operator;
 mod scenes;
 
 use serde_json::json;
