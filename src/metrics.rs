@@ -223,6 +223,16 @@ pub const METRICS: &[Metric] = &[
         Unit::Count,
         "Clients of the alarm stream that are connected",
     ),
+    gauge(
+        "plumb_http_live_viewers",
+        Unit::Count,
+        "Viewers of live video",
+    ),
+    counter(
+        "plumb_http_live_packets_skipped_total",
+        Unit::Count,
+        "Packets that slow viewers of live video lost",
+    ),
 ];
 
 /// Bounds of the buckets of every `_seconds` histogram: a cheap answer to a minute's retry.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::StreamTime;
 use crate::decode::ffmpeg::parameters;
-use crate::source::{Codec, Framing, Packet, StreamInfo};
+use crate::source::{Codec, Framing, Packet, StreamInfo, nal};
 
 use super::{part_path, publish};
 
@@ -215,7 +215,7 @@ fn with_parameter_sets(info: &StreamInfo, first: &[u8]) -> StreamInfo {
 /// Returns the parameter sets among an Annex B picture's NAL units, with start codes.
 fn parameter_sets(codec: Codec, picture: &[u8]) -> Bytes {
     let mut sets = Vec::new();
-    for unit in nal_units(picture) {
+    for unit in nal::units(picture) {
         let wanted = match (codec, unit.first()) {
             // SPS and PPS (H.264, table 7-1); VPS, SPS and PPS (H.265, table 7-1).
             (Codec::H264, Some(head)) => matches!(head & 0x1f, 7 | 8),
@@ -228,30 +228,6 @@ fn parameter_sets(codec: Codec, picture: &[u8]) -> Bytes {
         }
     }
     sets.into()
-}
-
-/// Returns the NAL units between the start codes `00 00 01`, without trailing zeros.
-fn nal_units(data: &[u8]) -> Vec<&[u8]> {
-    let mut starts: Vec<usize> = Vec::new();
-    let mut index = 0;
-    while index + 3 <= data.len() {
-        if data[index..index + 3] == [0, 0, 1] {
-            starts.push(index + 3);
-            index += 3;
-        } else {
-            index += 1;
-        }
-    }
-    let ends = starts.iter().skip(1).map(|start| start - 3);
-    starts
-        .iter()
-        .zip(ends.chain([data.len()]))
-        .map(|(start, end)| {
-            let unit = &data[*start..end];
-            let kept = unit.iter().rposition(|byte| *byte != 0);
-            &unit[..kept.map_or(0, |last| last + 1)]
-        })
-        .collect()
 }
 
 #[cfg(test)]

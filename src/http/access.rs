@@ -326,9 +326,11 @@ fn check_host(headers: &HeaderMap, hosts: &[String]) -> Result<(), ApiError> {
     })
 }
 
-/// Refuses a change that a page of another origin asks for. A program sends no Origin.
+/// Refuses a change or a WebSocket that a page of another origin asks for. A program sends no Origin.
 fn check_origin(method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
-    let Some(origin) = headers.get(header::ORIGIN).filter(|_| !method.is_safe()) else {
+    // A WebSocket is opened by GET, and a browser lets any page open one.
+    let is_asked = !method.is_safe() || headers.contains_key(header::SEC_WEBSOCKET_KEY);
+    let Some(origin) = headers.get(header::ORIGIN).filter(|_| is_asked) else {
         return Ok(());
     };
     let origin = origin.to_str().unwrap_or("?");

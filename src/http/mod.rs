@@ -69,6 +69,7 @@ use crate::health::{Board, Threads};
 use crate::id::{CameraId, SiteId};
 use crate::metrics::Metrics;
 use crate::scene;
+use crate::source::live::Live;
 use crate::store::{SessionLimits, Store};
 use client::Peer;
 use error::ApiError;
@@ -82,6 +83,7 @@ pub struct Api {
     pub board: Board,
     pub threads: Threads,
     pub latest: Latest,
+    pub live: Live,
     /// The configured cameras, in the order of the config.
     pub cameras: Vec<CameraInfo>,
     pub sites: Vec<SiteInfo>,
@@ -158,6 +160,8 @@ pub struct Limits {
     pub requests: usize,
     /// Clients of the alarm stream; further ones are answered 503.
     pub stream_clients: usize,
+    /// Viewers of live video, of all cameras; further ones are answered 503.
+    pub live_viewers: usize,
     /// A request's body.
     pub body_bytes: usize,
     /// Until the head of an answer; then 503.
@@ -176,6 +180,8 @@ impl Default for Limits {
             connections: 512,
             requests: 64,
             stream_clients: 256,
+            // Of 4 Mbit/s each: what a link of 100 Mbit/s carries beside everything else.
+            live_viewers: 20,
             body_bytes: 16 * 1024,
             request: Duration::from_secs(30),
             idle: Duration::from_secs(60),
@@ -190,6 +196,9 @@ struct Service {
     api: Api,
     requests: Semaphore,
     stream_clients: Arc<Semaphore>,
+    live_viewers: Arc<Semaphore>,
+    /// Pictures that were encoded for somebody just now.
+    pictures: v1::snapshot::Encoded,
     /// Pictures being encoded.
     encoders: Semaphore,
     /// Passwords being hashed; others wait their turn within their request's timeout.
@@ -217,6 +226,8 @@ pub async fn serve(
     let service = Arc::new(Service {
         requests: Semaphore::new(limits.requests),
         stream_clients: Arc::new(Semaphore::new(limits.stream_clients)),
+        live_viewers: Arc::new(Semaphore::new(limits.live_viewers)),
+        pictures: v1::snapshot::Encoded::default(),
         encoders: Semaphore::new(ENCODERS),
         hashers: Semaphore::new(HASHERS),
         throttle: Throttle::default(),

@@ -98,6 +98,7 @@ pub(super) async fn serve(State(service): State<Arc<Service>>, _: NoQuery) -> im
         v1::cameras::one,
         v1::snapshot::newest,
         v1::reviews::mark,
+        v1::live::watch,
         v1::scene::read,
         v1::scene::change,
         v1::scene::check,

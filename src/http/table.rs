@@ -153,7 +153,7 @@ fn service_routes() -> Vec<Route> {
 }
 
 fn alarm_routes() -> Vec<Route> {
-    use v1::{alarms, cameras, deliveries, evidence, holds, shelves, snapshot, stream};
+    use v1::{alarms, cameras, deliveries, evidence, holds, live, shelves, snapshot, stream};
     let close = post(alarms::close);
     let acknowledge = post(alarms::acknowledge);
     let assign = post(alarms::assign);
@@ -186,6 +186,10 @@ fn alarm_routes() -> Vec<Route> {
         seen(
             "picture.seen",
             read("/api/v1/cameras/{id}/snapshot.jpg", READERS, picture),
+        ),
+        seen(
+            live::LOOK,
+            read("/api/v1/cameras/{id}/live", READERS, get(live::watch)),
         ),
         read("/api/v1/deliveries", KEEPERS, get(deliveries::list)),
         change("/api/v1/deliveries/{id}/retry", MENDERS, retry),
@@ -284,7 +288,7 @@ fn replay_routes() -> Vec<Route> {
 
 fn page_routes() -> Vec<Route> {
     use ui::{accounts, alarm, alarms, assets, audit, board, cameras};
-    use ui::{language, password, shelves, sign_in};
+    use ui::{language, password, shelves, sign_in, wall};
     let routes = [
         read("/", Access::SignedIn, get(ui::home)),
         read("/assets/{name}", Access::Anyone, get(assets::serve)),
@@ -300,6 +304,8 @@ fn page_routes() -> Vec<Route> {
         read("/shelves", READERS, get(shelves::show)),
         read("/alarms", READERS, get(alarms::show)),
         read("/alarms/{id}", READERS, get(alarm::show)),
+        read("/wall", READERS, get(wall::show)),
+        read("/wall/facts", READERS, get(wall::facts)),
         read("/cameras", KEEPERS, get(cameras::show)),
         read("/audit", AUDITORS, get(audit::show)),
         read("/accounts", ACCOUNT_READERS, get(accounts::show)),

@@ -40,6 +40,7 @@ use crate::http::{
 use crate::id::CameraId;
 use crate::metrics::{Metrics, RecorderTaken};
 use crate::source::file::{self, FileCamera};
+use crate::source::live::Live;
 use crate::source::rtsp;
 use crate::store::{Durability, Recovered, SceneText, Store, StoreError};
 
@@ -137,6 +138,7 @@ impl Service {
             reports,
             board: Board::default(),
             latest: Latest::default(),
+            live: Live::default(),
             threads: Threads::default(),
             scenes: config.cameras.iter().map(scene_in_force).collect(),
             evidence_root: config.data_dir.join("evidence"),
@@ -271,6 +273,7 @@ struct Shared {
     reports: mpsc::Sender<Report>,
     board: Board,
     latest: Latest,
+    live: Live,
     threads: Threads,
     scenes: BTreeMap<CameraId, SceneInForce>,
     evidence_root: PathBuf,
@@ -337,6 +340,7 @@ impl Shared {
             board: self.board.clone(),
             threads: self.threads.clone(),
             latest: self.latest.clone(),
+            live: self.live.clone(),
             cameras: config.cameras.iter().map(camera_info).collect(),
             sites: config.sites.iter().map(site_info).collect(),
             scenes: self.scenes.clone(),
@@ -368,6 +372,7 @@ impl Shared {
             models: self.detectors.digests(),
             board: self.board.clone(),
             latest: self.latest.clone(),
+            live: self.live.clone(),
             threads: self.threads.clone(),
             clock: Arc::clone(&self.clock),
             reports: self.reports.clone(),

@@ -28,6 +28,7 @@ pub(super) mod sign_in;
 pub(super) mod texts;
 pub(super) mod trends;
 mod view;
+pub(super) mod wall;
 
 use askama::Template;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -43,7 +44,7 @@ use texts::Texts;
 /// A page loads its own script, style, pictures and events from this service, and nothing else
 /// from anywhere; it sends forms nowhere else and is framed by nobody.
 const PAGE_SOURCES: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self'; \
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; \
      connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 );
 
@@ -120,11 +121,12 @@ impl Frame {
             Role::Auditor,
             Role::Maintainer,
         ];
-        let all: [(&[Role], &'static str, &'static str); 9] = [
+        let all: [(&[Role], &'static str, &'static str); 10] = [
             (&READERS, "/board", t.board),
             (&READERS, "/alarms", t.alarms),
             (&READERS, "/shelves", t.shelves),
             (&READERS, "/review", t.review),
+            (&READERS, "/wall", t.wall),
             (&keepers, "/cameras", t.cameras),
             (&READERS, "/exports", self.language.records().exports),
             (&[Role::Auditor], "/audit", t.audit),

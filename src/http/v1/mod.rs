@@ -13,6 +13,7 @@ pub(super) mod replays;
 pub(super) mod scene;
 pub(super) mod session;
 pub(super) mod shelves;
+pub(super) mod live;
 pub(super) mod snapshot;
 pub(super) mod stream;
 pub(super) mod tokens;

@@ -7,6 +7,7 @@ mod errors;
 mod hostile;
 mod evidence;
 mod exports;
+mod live;
 mod openapi;
 mod pages;
 mod people;
@@ -35,6 +36,7 @@ use plumb::http::{self, Api, CameraInfo, Limits, SignIn, SiteInfo};
 use plumb::id::{AlarmId, CameraId, EndpointId, SiteId, TokenId};
 use plumb::metrics::Metrics;
 use plumb::scene;
+use plumb::source::live::Live;
 use plumb::store::{Actor, Hears, NewAlarm, Route, Shelved, Store};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::Value;
@@ -61,6 +63,7 @@ struct Service {
     threads: Threads,
     latest: Latest,
     replayer: Arc<replays::Scripted>,
+    live: Live,
     folder: TempDir,
     stop: CancellationToken,
     served: JoinHandle<std::io::Result<()>>,
@@ -85,6 +88,7 @@ impl Service {
             board: Board::default(),
             threads: Threads::default(),
             latest: Latest::default(),
+            live: Live::default(),
             cameras: cameras(),
             sites: vec![SiteInfo {
                 id: SiteId::parse("garden").expect("an id"),
@@ -102,6 +106,7 @@ impl Service {
             audit_key: Some(Key::open_or_make(folder.path(), Signing::default()).expect("a key")),
             limits,
         };
+        let live = api.live.clone();
         let (board, threads, latest) = (api.board.clone(), api.threads.clone(), api.latest.clone());
         let listener = http::bind("127.0.0.1:0".parse().expect("an address")).await;
         let listener = listener.expect("a free port");
@@ -119,6 +124,7 @@ impl Service {
             threads,
             latest,
             replayer,
+            live,
             folder,
             stop,
             served,

@@ -5,6 +5,7 @@ mod accessible;
 mod driver;
 mod review;
 mod exports;
+mod operator;
 mod scenes;
 
 use serde_json::json;

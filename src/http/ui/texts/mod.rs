@@ -220,6 +220,13 @@ texts!(
     reconnects,
     last_frame,
     last_alarm,
+    last_alarm_one,
+    wall,
+    per_second,
+    live_start,
+    live_stop,
+    live_latency,
+    live_away,
     cameras_no_pictures,
     // The review.
     review,
