@@ -49,11 +49,13 @@ impl Live {
     /// Takes what a source says.
     pub fn publish(&self, camera: &CameraId, event: &SourceEvent) {
         let mut cameras = self.lock();
-        if !cameras.contains_key(camera) {
-            cameras.insert(camera.clone(), Channel::default());
-        }
-        if let Some(channel) = cameras.get_mut(camera) {
-            channel.take(event);
+        match cameras.get_mut(camera) {
+            Some(channel) => channel.take(event),
+            None => {
+                let mut channel = Channel::default();
+                channel.take(event);
+                cameras.insert(camera.clone(), channel);
+            }
         }
     }
 

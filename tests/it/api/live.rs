@@ -79,7 +79,7 @@ impl Socket {
             };
             let mut body = vec![0; usize::try_from(length).expect("it fits")];
             self.0.read_exact(&mut body).await.expect("a body");
-            match head >> 8 & 0xf {
+            match (head >> 8) & 0xf {
                 1 => Said::Text(serde_json::from_slice(&body).expect("JSON")),
                 2 => Said::Fragment(body),
                 _ => Said::Other,
