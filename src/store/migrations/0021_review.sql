@@ -31,6 +31,8 @@ CREATE INDEX alarm_event ON alarm (raised_at_ms)
     WHERE kind IN ('falling_object', 'ebike_in_elevator');
 CREATE INDEX alarm_found ON alarm (camera, disposition, raised_at_ms, site)
     WHERE kind IN ('falling_object', 'ebike_in_elevator');
+CREATE INDEX alarm_ride ON alarm (camera, place, raised_at_ms, disposition, site)
+    WHERE kind = 'ebike_in_elevator';
 
 -- Who has looked through which alarm. The order is that of the lists.
 CREATE TABLE review (
