@@ -148,7 +148,9 @@ async fn admit(service: &Service, rule: Rule, mut request: Request) -> Result<Re
         looks::note(service, &principal, "route.asked", &path, refused).await?;
         return Err(ApiError::NotAllowed { roles });
     }
-    if rule.shows == Shows::Page && request.method() == Method::GET {
+    // Not for the board's cards, which come by the dozen and have no navigation.
+    let is_part = request.uri().path().starts_with("/board/");
+    if rule.shows == Shows::Page && request.method() == Method::GET && !is_part {
         principal.unreviewed = unreviewed(service, &principal).await;
     }
     request.extensions_mut().insert(principal);

@@ -201,7 +201,7 @@ impl Store {
     async fn ride_rows(&self, site: Option<&SiteId>, span: Span) -> Result<Vec<RideCount>, Fault> {
         let mut query = QueryBuilder::<Sqlite>::new(
             "SELECT camera, place, count(*) AS count, max(raised_at_ms) AS newest FROM alarm \
-             WHERE kind = 'ebike_in_elevator' AND ",
+             INDEXED BY alarm_ride WHERE kind = 'ebike_in_elevator' AND ",
         );
         query.push(HAPPENED);
         of_site(&mut query, site);

@@ -77,6 +77,11 @@ struct Window<'a> {
     falls: Vec<&'a OriginRecord>,
 }
 
+/// A camera's floor, and whether places across it are known.
+type Storey<'a> = (&'a CameraId, Option<i32>, bool);
+/// A fall and how far across the facade it came from.
+type Placed<'a> = (&'a OriginRecord, f64);
+
 /// The page.
 pub(crate) async fn show(
     State(service): State<Arc<Service>>,
@@ -109,7 +114,7 @@ pub(crate) async fn show(
             .iter()
             .find(|camera| camera.id == *window.camera);
         let link = |fall: &&OriginRecord| {
-            let address = format!("/alarms/{}{}", fall.id, narrowed(window, '?'));
+            let address = format!("/alarms/{}{}", fall.id, narrowed(window));
             (address, fall.raised_at_ms, moment(fall.raised_at_ms))
         };
         WindowView {
@@ -125,7 +130,7 @@ pub(crate) async fn show(
             ),
             count: window.falls.len(),
             alarms: window.falls.iter().take(LINKS_MAX).map(link).collect(),
-            address: format!("/review{}", narrowed(window, '?')),
+            address: format!("/review{}", narrowed(window)),
         }
     });
     let sites = api.sites.iter();
@@ -142,11 +147,11 @@ pub(crate) async fn show(
 }
 
 /// Returns the query that finds the window's camera and floor in the review.
-fn narrowed(window: &Window<'_>, begin: char) -> String {
+fn narrowed(window: &Window<'_>) -> String {
     let floor = window
         .floor
         .map_or_else(String::new, |floor| format!("&floor={floor}"));
-    format!("{begin}kind=falling_object&camera={}{floor}", window.camera)
+    format!("?kind=falling_object&camera={}{floor}", window.camera)
 }
 
 /// Returns the facades by which the falls were judged, by digest.
@@ -183,8 +188,7 @@ fn across(api: &Api, scenes: &BTreeMap<String, FacadeScene>, fall: &OriginRecord
 /// Returns the places at which it happened again, the most frequent first. Falls without a place
 /// across the facade, or without a floor, are told apart by camera and floor alone.
 fn windows<'a>(falls: &[(&'a OriginRecord, Option<f64>)]) -> Vec<Window<'a>> {
-    let mut groups: BTreeMap<(&CameraId, Option<i32>, bool), Vec<(&'a OriginRecord, f64)>> =
-        BTreeMap::new();
+    let mut groups: BTreeMap<Storey<'_>, Vec<Placed<'a>>> = BTreeMap::new();
     for (fall, across) in falls {
         let key = (&fall.camera, fall.floor, across.is_some());
         let place = (*fall, across.unwrap_or(0.0));

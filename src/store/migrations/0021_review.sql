@@ -23,14 +23,16 @@ CREATE INDEX alarm_newest_of_place
 -- Where falls came from, for the places that repeat.
 CREATE INDEX alarm_origin
     ON alarm (raised_at_ms, site, camera, floor, origin_x_px, origin_y_px, scene_sha256, disposition,
-        id)
+        id, kind)
     WHERE kind = 'falling_object';
 
 -- What is reviewed, counted; and what people found it to be, by camera.
-CREATE INDEX alarm_event ON alarm (raised_at_ms)
+CREATE INDEX alarm_event ON alarm (raised_at_ms, kind)
     WHERE kind IN ('falling_object', 'ebike_in_elevator');
-CREATE INDEX alarm_found ON alarm (camera, disposition, raised_at_ms, site)
+CREATE INDEX alarm_found ON alarm (camera, disposition, raised_at_ms, site, kind)
     WHERE kind IN ('falling_object', 'ebike_in_elevator');
+CREATE INDEX alarm_ride ON alarm (camera, place, raised_at_ms, disposition, site, kind)
+    WHERE kind = 'ebike_in_elevator';
 
 -- Who has looked through which alarm. The order is that of the lists.
 CREATE TABLE review (

@@ -55,6 +55,23 @@ async fn an_event_is_found_in_two_clicks_and_looked_through() {
         .wait_for("document.querySelector('.alarm-page')")
         .await;
 
+    let first = look_through(&browser).await;
+    assert!(rows.as_u64() >= Some(2), "{rows}");
+
+    browser.open(&format!("{site}review/places")).await;
+    let page = browser.text("main").await;
+    assert!(page.contains("12 号楼") && page.contains(" %"), "{page}");
+    browser.open(&format!("{site}review/trends")).await;
+    let drawn = "document.querySelectorAll('.chart rect').length";
+    assert_eq!(browser.run(&format!("return {drawn}")).await, 90);
+    let pages = ["review", "review/places", "review/trends", "alarms"];
+    shoot_all(&browser, &site, &pages, &first).await;
+    assert_eq!(service.stop(), Some(0));
+}
+
+/// Walks from the alarm that is open to the one before, marks it, then all that are left; returns the
+/// first one's id.
+async fn look_through(browser: &Browser) -> String {
     // To the one before within the filter, without going back.
     let first = browser
         .run("return document.querySelector('.alarm-page').dataset.id")
@@ -84,24 +101,9 @@ async fn an_event_is_found_in_two_clicks_and_looked_through() {
                 .await
                 .as_u64()
     );
-    assert!(rows.as_u64() >= Some(2), "{rows}");
     browser.click("#mark-all").await;
     browser.wait_for(&format!("{open} === 0")).await;
-
-    browser.open(&format!("{site}review/places")).await;
-    let page = browser.text("main").await;
-    assert!(page.contains("12 号楼") && page.contains(" %"), "{page}");
-    browser.open(&format!("{site}review/trends")).await;
-    let drawn = "document.querySelectorAll('.chart rect').length";
-    assert_eq!(browser.run(&format!("return {drawn}")).await, 90);
-    shoot_all(
-        &browser,
-        &site,
-        &["review", "review/places", "review/trends", "alarms"],
-        first.as_str().expect("an id"),
-    )
-    .await;
-    assert_eq!(service.stop(), Some(0));
+    first.as_str().expect("an id").to_owned()
 }
 
 /// A row in focus shows its picture, once that is written.
