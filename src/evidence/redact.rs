@@ -188,7 +188,8 @@ pub fn place_at(track: &[TrackPoint], at: StreamTime) -> Option<BoxPx> {
 pub fn watermark(picture: &mut RgbImage, text: &str) {
     let (width, height) = (f64::from(picture.width()), f64::from(picture.height()));
     let wide = ink::words_size(text, 100.0).0.max(1.0);
-    let letters = (width * 0.62 / wide * 100.0).clamp(8.0, height * 0.05);
+    // Legible also on the smallest picture.
+    let letters = (width * 0.62 / wide * 100.0).min(height * 0.05).max(8.0);
     let (wide, high) = ink::words_size(text, letters);
     let plain = picture.clone();
     for line in 0..MARKS {
@@ -292,5 +293,14 @@ mod tests {
         for part in [[0, 0, 320, 120], [100, 120, 540, 240], [320, 240, 640, 360]] {
             assert!(unlike(&plain, &picture, part) > 300, "{part:?}");
         }
+        let mut smallest = RgbImage::from_pixel(64, 48, Rgb([90, 90, 90]));
+        watermark(&mut smallest, "E-17");
+        assert!(
+            unlike(
+                &RgbImage::from_pixel(64, 48, Rgb([90, 90, 90])),
+                &smallest,
+                [0, 0, 64, 48]
+            ) > 30
+        );
     }
 }

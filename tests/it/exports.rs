@@ -18,7 +18,6 @@ use plumb::export::manifest::signed_text;
 use plumb::export::{Manifest, SignatureFile, path_of};
 use plumb::geometry::BoxPx;
 use plumb::pipeline::bundles::Bundler;
-use plumb::scene::Kind;
 use plumb::source::file::Recording;
 use plumb::store::{
     Actor, Decision, EvidenceReport, EvidenceState, NewAlarm, NewTicket, Scope, Store, StoreError,
@@ -192,7 +191,7 @@ fn entries(path: &Path) -> Vec<(String, Vec<u8>)> {
         assert_eq!(entry.compression(), zip::CompressionMethod::Stored);
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes).expect("whole");
-        found.push((entry.name().to_owned(), bytes));
+        found.push((entry.name().expect("text").into_owned(), bytes));
     }
     found
 }
@@ -208,13 +207,14 @@ fn frames(path: &Path) -> Vec<Frame> {
     frames
 }
 
-/// Returns the mean step between neighbours in a part of the picture: what can be made out in it.
-fn detail(frame: &Frame, columns: std::ops::Range<usize>) -> f64 {
+/// Returns the mean step between neighbours: what can be made out in the picture. Left out are the
+/// rows of the watermark, and the borders of blocks, which are 7 pixels wide at this size.
+fn detail(frame: &Frame) -> f64 {
     let luma = frame.luma();
     let (mut sum, mut count) = (0.0, 0.0);
-    for y in 0..frame.height_px() as usize {
+    for y in (30..50).chain(70..90) {
         let row = luma.row(y);
-        for x in columns.clone().skip(1) {
+        for x in (1..160).filter(|x| x % 7 != 0) {
             sum += f64::from(row[x].abs_diff(row[x - 1]));
             count += 1.0;
         }
@@ -342,9 +342,9 @@ async fn a_bundle_is_redacted_marked_signed_and_its_digests_match() {
         assert!(copy.at.secs_since(first.at).abs() < 0.001);
     }
     // Nothing can be made out in the protected one; most of it can in the plain one.
-    let whole = |frame: &Frame| detail(frame, 0..160);
-    let (of_protected, of_plain) = (whole(&protected[20]), whole(&plain[20]));
-    assert!(of_protected < 0.6 * of_plain, "{of_protected} {of_plain}");
+    let (of_protected, of_plain) = (detail(&protected[20]), detail(&plain[20]));
+    assert!(of_plain > 2.0, "{of_plain}");
+    assert!(of_protected < 0.3 * of_plain, "{of_protected} {of_plain}");
     assert_eq!(fs::read(home.join("clip.mp4")).expect("untouched"), before);
 }
 
