@@ -144,14 +144,7 @@ impl Service {
             evidence_root: config.data_dir.join("evidence"),
         };
         let stop_http = CancellationToken::new();
-        let audit_key = match store.durability() {
-            Durability::Disk => {
-                let key = Key::open_or_make(&config.data_dir, config.audit.signing)?;
-                store.chain_with(config.audit.digest, &key).await?;
-                Some(key)
-            }
-            Durability::Volatile => None,
-        };
+        let audit_key = open_audit_key(&config, &store).await?;
         let stop_checkpoints = CancellationToken::new();
         let checkpoints = audit_key.clone().map(|key| {
             let (store, stop) = (store.clone(), stop_checkpoints.clone());
@@ -379,6 +372,17 @@ impl Shared {
             observer: Arc::clone(&self.observer),
         }
     }
+}
+
+/// Returns the key that signs the audit log's checkpoints, and chains the log as the config says; none
+/// while the log lives in memory only.
+async fn open_audit_key(config: &Config, store: &Store) -> Result<Option<Key>, ServiceError> {
+    if store.durability() == Durability::Volatile {
+        return Ok(None);
+    }
+    let key = Key::open_or_make(&config.data_dir, config.audit.signing)?;
+    store.chain_with(config.audit.digest, &key).await?;
+    Ok(Some(key))
 }
 
 /// Opens the store and puts right what a crash left in it. Cameras must be watched also when the disk takes nothing: then alarms are
