@@ -15,6 +15,7 @@ use crate::health::Link;
 use crate::http::access::Principal;
 use crate::http::error::ApiError;
 use crate::http::query::NoQuery;
+use crate::http::v1::live::is_masked;
 use crate::http::{CameraInfo, Service};
 use crate::store::AlarmFilter;
 
@@ -41,7 +42,7 @@ struct Tile {
     tone: &'static str,
     link_text: &'static str,
     faults: Vec<&'static str>,
-    /// Whether browsers play its video; unknown ones are asked for pictures.
+    /// Whether browsers play its video, and all of it may be shown; others are asked for pictures.
     is_live: bool,
     codec: String,
     fps: String,
@@ -105,7 +106,7 @@ async fn tile(service: &Service, t: &'static Texts, camera: &CameraInfo) -> Resu
         tone,
         link_text,
         faults,
-        is_live: health.codec.as_deref() == Some("h264"),
+        is_live: health.codec.as_deref() == Some("h264") && !is_masked(service, &camera.id),
         codec: health.codec.unwrap_or_else(|| "–".to_owned()),
         fps: format!("{:.1}", health.fps),
         lost: health.packets_lost,

@@ -4,6 +4,9 @@
 //! A viewer answers the message before each key picture with a text of its own. Without that, what
 //! the sockets on the way hold (many seconds of video) would be how far it falls behind.
 //!
+//! A camera whose scene masks a part of its picture is not shown live: the camera's own pictures hold
+//! what is masked.
+//!
 //! Bounds: [`Limits::live_viewers`](crate::http::Limits) at a time; a viewer is at most
 //! `source::live`'s queue behind, or [`OWES_MAX`] with an answer, and then goes on at the next key
 //! picture; one that takes nothing for
@@ -26,7 +29,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::cameras;
 use crate::http::access::{self, Principal};
 use crate::http::error::ApiError;
-use crate::http::openapi::NotFound;
+use crate::http::openapi::{Conflict, NotFound};
 use crate::http::query::NoQuery;
 use crate::http::{Service, looks};
 use crate::id::CameraId;
@@ -58,7 +61,7 @@ const MESSAGE_BYTES_MAX: usize = 1024;
     path = "/api/v1/cameras/{id}/live",
     tag = "cameras",
     params(("id" = String, Path, description = "The camera's id in the config")),
-    responses((status = 101, description = "The video follows"), NotFound)
+    responses((status = 101, description = "The video follows"), NotFound, Conflict)
 )]
 pub(crate) async fn watch(
     State(service): State<Arc<Service>>,
@@ -72,6 +75,13 @@ pub(crate) async fn watch(
         name: "Upgrade",
         allowed: "websocket, with what RFC 6455 asks for",
     })?;
+    if is_masked(&service, &camera) {
+        return Err(ApiError::Conflict {
+            detail: "The camera's scene has masks, and live video cannot hide what they cover. Take its \
+                     pictures at snapshot.jpg."
+                .to_owned(),
+        });
+    }
     if service.stop.is_cancelled() {
         return Err(ApiError::Stopping);
     }
@@ -91,6 +101,17 @@ pub(crate) async fn watch(
     };
     let upgrade = upgrade.max_message_size(MESSAGE_BYTES_MAX);
     Ok(upgrade.on_upgrade(|socket| viewing.run(socket)))
+}
+
+/// Returns whether the camera's scene in force masks a part of its picture.
+pub(in crate::http) fn is_masked(service: &Service, camera: &CameraId) -> bool {
+    let scene = service.api.scenes.get(camera);
+    scene.is_some_and(|scene| {
+        let facade = &scene.current().scene.facade;
+        facade
+            .as_ref()
+            .is_some_and(|facade| !facade.masks.is_empty())
+    })
 }
 
 /// One viewer.
@@ -255,7 +276,9 @@ impl Viewing {
 
     /// Ends the viewing of whoever may not see this any more; writes down that others go on.
     async fn recheck(&self, socket: &mut WebSocket) -> Result<(), End> {
-        if !access::still_holds(&self.service, &self.who).await {
+        // Somebody may have drawn a mask meanwhile.
+        let is_masked = is_masked(&self.service, &self.camera);
+        if is_masked || !access::still_holds(&self.service, &self.who).await {
             return Err(End::Gone);
         }
         let object = format!("{}/live", self.camera);

@@ -270,3 +270,34 @@ async fn a_picture_comes_in_the_width_asked_for() {
     let looks = audit.iter().filter(|row| row.action == "picture.seen");
     assert_eq!(looks.count(), 1, "one sitting");
 }
+
+#[tokio::test]
+async fn a_camera_whose_scene_has_masks_is_not_shown_live() {
+    let service = Service::start().await;
+    service.live.publish(&north(), &info(Codec::H264));
+    service.live.publish(&north(), &picture(0, 100));
+    let mut socket = Socket::open(&service).await;
+    assert!(socket.text().await["codec"].is_string());
+    let masked = json!({ "facade": { "floors": 12, "storey_height_m": 3.0, "floor_lines": [],
+        "masks": [[[0.0, 0.0], [0.05, 0.0], [0.05, 1.0]]] } });
+    let drawn = service.request(Method::PUT, "/api/v1/cameras/north/scene");
+    let drawn = drawn.header("if-match", "\"none\"").json(&masked);
+    assert_eq!(
+        drawn.send().await.expect("an answer").status(),
+        StatusCode::OK
+    );
+    // Nobody begins to watch, and who watches is sent away.
+    refusal(
+        asks(service.get("/api/v1/cameras/north/live")),
+        409,
+        "conflict",
+    )
+    .await;
+    let ended = async {
+        let mut bytes = [0; 64];
+        while socket.0.read(&mut bytes).await.is_ok_and(|read| read > 0) {}
+    };
+    tokio::time::timeout(PATIENCE, ended)
+        .await
+        .expect("it ends");
+}

@@ -60,7 +60,9 @@ function put(facts) {
   showTimes(facts);
   old.replaceWith(facts);
   tile.className = `card camera ${facts.dataset.tone}`;
-  tile.querySelector("[data-watch]").hidden = facts.dataset.live !== "true" && !lives.has(tile);
+  const mayWatch = facts.dataset.live === "true";
+  if (!mayWatch && lives.has(tile)) end(tile);
+  tile.querySelector("[data-watch]").hidden = !mayWatch;
 }
 
 function begin(tile) {
