@@ -41,9 +41,14 @@ async fn what_the_scene_masks_is_black_on_the_wall() {
     let change = service.request(Method::PUT, "/api/v1/cameras/north/scene");
     let change = change.header("if-match", etag).json(&drawn).send().await;
     assert_eq!(change.expect("an answer").status(), StatusCode::OK);
-    let shown = service.get("/api/v1/cameras/north/snapshot.jpg").send().await;
+    let shown = service
+        .get("/api/v1/cameras/north/snapshot.jpg")
+        .send()
+        .await;
     let bytes = shown.expect("an answer").bytes().await.expect("a body");
-    let picture = image::load_from_memory(&bytes).expect("a picture").to_luma8();
+    let picture = image::load_from_memory(&bytes)
+        .expect("a picture")
+        .to_luma8();
     assert!(picture.get_pixel(10, 30).0[0] < 30, "masked");
     assert!(picture.get_pixel(54, 30).0[0] > 150, "not masked");
 }
