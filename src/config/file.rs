@@ -28,6 +28,10 @@ pub(super) struct File {
     #[serde(default)]
     pub camera: Vec<Camera>,
     #[serde(default)]
+    pub building: Vec<Building>,
+    #[serde(default)]
+    pub elevator: Vec<Elevator>,
+    #[serde(default)]
     pub endpoint: Vec<Endpoint>,
     #[serde(default)]
     pub escalation: Vec<Escalation>,
@@ -110,6 +114,24 @@ pub(super) struct Models {
 pub(super) struct Site {
     pub id: Spanned<String>,
     pub name: Option<String>,
+    pub civil_code: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Building {
+    pub id: Spanned<String>,
+    pub site: Spanned<String>,
+    pub name: Option<String>,
+    pub floors: Spanned<i32>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Elevator {
+    pub id: Spanned<String>,
+    pub site: Spanned<String>,
+    pub name: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -120,6 +142,11 @@ pub(super) struct Camera {
     pub site: Spanned<String>,
     #[serde(default)]
     pub place: String,
+    pub building: Option<Spanned<String>>,
+    pub elevator: Option<Spanned<String>>,
+    pub code: Option<Spanned<String>>,
+    pub longitude: Option<Spanned<f64>>,
+    pub latitude: Option<Spanned<f64>>,
     pub kind: crate::scene::Kind,
     pub url: Spanned<String>,
     #[serde(default)]

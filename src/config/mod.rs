@@ -15,6 +15,7 @@ use url::Url;
 
 use crate::deliver::EndpointConfig;
 use crate::id::{CameraId, SiteId};
+use crate::report::inventory::Inventory;
 use crate::scene::{Kind, Scene};
 use crate::source::rtsp::RtspCamera;
 use crate::store::{Escalation, SessionLimits};
@@ -29,6 +30,8 @@ pub struct Config {
     pub http: Http,
     pub log: LogFormat,
     pub retention: Retention,
+    /// What reports count.
+    pub inventory: Inventory,
     pub models_dir: Option<PathBuf>,
     pub runtime: Option<PathBuf>,
     pub sites: Vec<Site>,

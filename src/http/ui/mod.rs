@@ -15,6 +15,7 @@ mod charts;
 pub(super) mod exports;
 pub(super) mod language;
 pub(super) mod password;
+pub(super) mod reports;
 pub(super) mod scene;
 pub(super) mod sign_in;
 pub(super) mod texts;
@@ -105,10 +106,15 @@ impl Frame {
             Role::Auditor,
             Role::Maintainer,
         ];
-        let all: [(&[Role], &'static str, &'static str); 6] = [
+        let all: [(&[Role], &'static str, &'static str); 7] = [
             (&READERS, "/board", t.board),
             (&READERS, "/alarms", t.alarms),
             (&keepers, "/cameras", t.cameras),
+            (
+                &[Role::Manager, Role::Auditor],
+                "/reports",
+                self.language.records().reports,
+            ),
             (&READERS, "/exports", self.language.records().exports),
             (&[Role::Auditor], "/audit", t.audit),
             (&[Role::Admin, Role::Auditor], "/accounts", t.accounts),

@@ -10,6 +10,7 @@ mod openapi;
 mod pages;
 mod people;
 mod pictures;
+mod reports;
 mod scenes;
 mod status;
 mod stream;
@@ -84,6 +85,7 @@ impl Service {
                 id: SiteId::parse("garden").expect("an id"),
                 name: "Garden".to_owned(),
             }],
+            inventory: Arc::new(reports::inventory()),
             scenes: scenes::in_force(folder.path()),
             metrics: Metrics::install().expect("no other recorder"),
             clock,
