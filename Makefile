@@ -46,13 +46,26 @@ lib/libonnxruntime.so: models/onnxruntime.txt
 	cp "$$wheels"/wheel/onnxruntime/capi/libonnxruntime.so.1.* $@.partial; \
 	mv $@.partial $@
 
+axe: lib/axe.min.js ## Fetch axe-core for the browser tests, pinned by version and hash
+
+# PyPI carries it too, so that no npm is needed.
+lib/axe.min.js: tests/it/browser/axe.txt
+	@wheels=$$(mktemp -d); trap 'rm -rf "$$wheels"' EXIT; \
+	PIP=$$(for python in $(PYTHON) /usr/bin/python3; do $$python -m pip --version >/dev/null 2>&1 && echo $$python && break; done); \
+	$$PIP -m pip download --quiet --no-deps --require-hashes --only-binary=:all: \
+		--dest "$$wheels" --requirement tests/it/browser/axe.txt; \
+	$$PIP -m zipfile --extract "$$wheels"/axe_playwright_python-*.whl "$$wheels/wheel"; \
+	mkdir -p lib; \
+	cp "$$wheels/wheel/axe_playwright_python/axe.min.js" $@.partial; \
+	mv $@.partial $@
+
 build: deps runtime ## Build the program: target/release/plumb
 	$(CARGO) build --release --locked
 
 demo: build ## See it work: three real RTSP cameras, the service, a receiver, a table at the end
 	target/release/plumb demo
 
-test: deps runtime ## Pass the tests
+test: deps runtime axe ## Pass the tests
 	$(CARGO) test --locked
 
 lint: deps ## Format check and clippy, warnings refused
@@ -101,4 +114,4 @@ clean: ## Remove what was built
 	$(CARGO) clean
 	rm -rf lib
 
-.PHONY: help deps runtime build demo test lint bench eval-deps eval eval-quick train-deps train clean
+.PHONY: help deps runtime axe build demo test lint bench eval-deps eval eval-quick train-deps train clean

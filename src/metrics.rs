@@ -193,6 +193,11 @@ pub const METRICS: &[Metric] = &[
         Unit::Count,
         "Attempts, by endpoint and outcome",
     ),
+    counter(
+        "plumb_deliver_escalations_total",
+        Unit::Count,
+        "Steps of escalation that were taken, by step",
+    ),
     histogram(
         "plumb_deliver_delay_ms",
         Unit::Milliseconds,
@@ -217,6 +222,16 @@ pub const METRICS: &[Metric] = &[
         "plumb_http_stream_clients",
         Unit::Count,
         "Clients of the alarm stream that are connected",
+    ),
+    gauge(
+        "plumb_http_live_viewers",
+        Unit::Count,
+        "Viewers of live video",
+    ),
+    counter(
+        "plumb_http_live_packets_skipped_total",
+        Unit::Count,
+        "Packets that slow viewers of live video lost",
     ),
 ];
 

@@ -31,7 +31,7 @@ const WIDE_PX: usize = 3;
 const BEFORE_S: f64 = 0.12;
 
 /// The model's name in models.toml.
-const MODEL: &str = "verifier";
+pub const MODEL: &str = "verifier";
 
 /// What the model tells apart, in its order. Traffic is what moves by itself: people, vehicles,
 /// drones, baskets on ropes.

@@ -22,8 +22,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 MODELS = ROOT / "models"
 # Seeds (first, count) of the verifier's clips; from 60000 on they hold clutter whose way gains speed as a fall's does.
-TRAIN_CLIPS, TEST_CLIPS, REAL_CLIPS = [(30_000, 300), (60_000, 300)], [(100_000, 40), (160_000, 40)], 30
-VERIFIER_STEPS = 3000
+TRAIN_CLIPS, TEST_CLIPS, REAL_CLIPS = [(30_000, 300), (60_000, 300)], [(100_000, 40), (160_000, 40)], 48
 # The detector's rendered pictures. It learns shapes from them alone, then goes on with real pictures: first without one set, so that what it
 # finds in cars it never saw is known, then with all, and at last at the size that ships.
 PICTURES = 2611
@@ -69,7 +68,7 @@ def verifier(way: Way) -> None:
     way.run("verifier_stacks.py", "--plumb", way.plumb, *corpora, "--out", way.out / "train.npz")
     way.run("verifier_stacks.py", "--plumb", way.plumb, "--corpus", way.out / "falling" / "test", "--out", way.out / "test.npz")
     model = MODELS / "verifier.onnx" if way.ships else way.out / "verifier.onnx"
-    way.run("verifier_train.py", "--train", way.out / "train.npz", "--test", way.out / "test.npz", "--steps", way.count(VERIFIER_STEPS), "--seed", 1, "--threads", way.threads,
+    way.run("verifier_train.py", "--train", way.out / "train.npz", "--test", way.out / "test.npz", "--share", way.share, "--seed", 1, "--threads", way.threads,
             "--out", way.out / "verifier", "--model", model)
 
 

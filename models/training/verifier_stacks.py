@@ -73,12 +73,12 @@ def stacks_of(plumb, clip):
                 continue
             key = (cls, line["against"])
             count[key] = count.get(key, 0) + 1
-            if not line["passed_judge"] and count[key] > EACH_MAX and cls != "falling_object":
+            if not (line["passed_judge"] or line["doubtful"]) and count[key] > EACH_MAX and cls != "falling_object":
                 continue
             size = float(np.median([min(p["width_px"], p["height_px"]) for p in line["points"]]))
             rows.append((stacks[index].astype(np.float16), CLASSES.index(cls), line["passed_judge"], number, line["track"],
-                         len(line["points"]), size, line["evidence"], line["misfit"], line["misfit_across"], line["surprise"]))
-    names = ["stacks", "classes", "passed", "scenes", "tracks", "sightings", "sizes", "evidence", "misfit", "misfit_across", "surprise"]
+                         len(line["points"]), size, line["evidence"], line["misfit"], line["misfit_across"], line["surprise"], line["doubtful"], line["needed"]))
+    names = ["stacks", "classes", "passed", "scenes", "tracks", "sightings", "sizes", "evidence", "misfit", "misfit_across", "surprise", "doubtful", "needed"]
     found = {key: np.array([row[k] for row in rows]) for k, key in enumerate(names)}
     return found | {"clips": np.repeat(name, len(rows))}
 

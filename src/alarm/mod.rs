@@ -3,6 +3,7 @@
 pub mod ebike;
 pub mod falling;
 pub mod fault;
+pub mod comparison;
 
 use serde::{Deserialize, Serialize};
 

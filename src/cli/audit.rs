@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::output::{Output, UsageError};
 use crate::audit::checkpoint::CHECKPOINTS_FILE;
-use crate::audit::{Checkpoint, Key};
+use crate::audit::{Checkpoint, Key, Signing};
 use crate::config::Config;
 use crate::store::inspect::{self, AuditReport};
 
@@ -56,9 +56,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let checkpoints = checkpoints(&data_dir, &args.checkpoints)?;
     // Without the key file (a copy elsewhere) any key may have signed.
-    let key = Key::open(&data_dir).ok().map(|key| key.public());
+    let keys: Vec<String> = Signing::ALL
+        .into_iter()
+        .filter_map(|signing| Key::open(&data_dir, signing).ok())
+        .map(|key| key.public())
+        .collect();
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
-    let report = inspect::inspect(&data_dir, &checkpoints, key.as_deref());
+    let report = inspect::inspect(&data_dir, &checkpoints, &keys);
     let report = runtime.block_on(report)?;
     let mut out = Output::stdout();
     if args.json {

@@ -44,15 +44,15 @@ enum Command {
     Replay(replay::Args),
     /// Look at pictures with the e-bike detector.
     Detect(detect::Args),
-    /// Check an alarm's evidence against its manifest, offline.
+    /// Check an exported bundle, or an alarm's evidence, offline.
     Verify(verify::Args),
     /// Measure live-paced streams through the whole pipeline.
     Bench(bench::Args),
-    /// Look after the accounts of people, while the service is stopped.
+    /// Look after the accounts of people, also while the service runs.
     User(user::Args),
     /// Check the log of what was done.
     Audit(audit::Args),
-    /// Look after the tokens of programs, while the service is stopped.
+    /// Look after the tokens of programs, also while the service runs.
     Token(token::Args),
 }
 

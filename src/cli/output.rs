@@ -1,7 +1,7 @@
 //! What the commands share towards the person at the terminal: lines, progress, errors.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
 use crate::clock::SystemClock;
-use crate::config::{self, Config, LogFormat};
+use crate::config::{self, LogFormat};
 use crate::scene::Scene;
 use crate::store::Store;
 
@@ -68,22 +68,44 @@ pub(super) fn read_scene(path: &Path) -> anyhow::Result<Scene> {
     Ok(scene)
 }
 
-/// Opens the store of a configuration's data directory for `work`, and closes it after. Fails when
-/// the configuration cannot be used, when the service runs on it, or when `work` does.
-pub(super) fn open_store(
-    config: &Path,
-    work: impl AsyncFnOnce(Store) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    let config = Config::read(config).map_err(|error| UsageError(error.to_string()))?;
-    let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
-    runtime.block_on(async {
-        let clock = Arc::new(SystemClock::new());
-        // No endpoints: nothing is sent, and nothing that waits is cancelled.
-        let store = Store::open(&config.data_dir, Vec::new(), clock).await?;
-        let done = work(store.clone()).await;
-        store.close().await;
-        done
-    })
+/// Where the data directory is said to be, for commands that need nothing else.
+#[derive(clap::Args)]
+pub(super) struct DataDir {
+    /// The service's configuration: it names the data directory, and nothing else of it matters here.
+    #[arg(long, value_name = "FILE", default_value = "plumb.toml", global = true)]
+    config: PathBuf,
+    /// The data directory itself.
+    #[arg(long, value_name = "DIR", conflicts_with = "config", global = true)]
+    data_dir: Option<PathBuf>,
+}
+
+impl DataDir {
+    /// Returns the data directory. Fails, as wrong usage, when the configuration cannot be read.
+    fn path(&self) -> anyhow::Result<PathBuf> {
+        match &self.data_dir {
+            Some(data_dir) => Ok(data_dir.clone()),
+            None => Ok(config::read_data_dir(&self.config)
+                .map_err(|error| UsageError(error.to_string()))?),
+        }
+    }
+
+    /// Opens the store for `work`, also while the service runs, and closes it after. Fails when it
+    /// cannot be opened, or when `work` does.
+    pub(super) fn with_store(
+        &self,
+        work: impl AsyncFnOnce(Store) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let data_dir = self.path()?;
+        let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
+        runtime.block_on(async {
+            let clock = Arc::new(SystemClock::new());
+            // No endpoints: nothing is sent, and nothing that waits is cancelled.
+            let store = Store::open_beside(&data_dir, clock).await?;
+            let done = work(store.clone()).await;
+            store.close().await;
+            done
+        })
+    }
 }
 
 /// Sends logs to standard error for a command: warnings, unless `PLUMB_LOG` says otherwise.

@@ -1,23 +1,20 @@
 //! `plumb replay`: runs a recording through the very stages that serve cameras, as fast as they
 //! go. The same clip, models and scene print the same alarms, byte for byte.
 
-use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context;
 use serde::Serialize;
 
 use super::output::{self, Output};
-use crate::alarm::{Alarm, AlarmChange, AlarmKey, Origin, TrackPoint};
-use crate::clock::{Clock, StreamTime, SystemClock};
-use crate::decode::{Decoder, Frame};
+use crate::alarm::{Alarm, Origin, TrackPoint};
+use crate::clock::StreamTime;
 use crate::pipeline::facade::FacadeWatch;
+use crate::pipeline::replay::Replay;
 use crate::pipeline::tracks_file::TracksFile;
 use crate::pipeline::{Detectors, Watch};
 use crate::scene::Kind;
-use crate::source::file::Recording;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -60,9 +57,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .transpose()?
         .unwrap_or_default();
     let mut watch = open_watch(args, scene)?;
-    let mut replay = Replay::open(args)?;
-    let read = replay.run(watch.as_mut());
-    replay.print_summary(args.json)?;
+    let mut replay = Replay::open(&args.clip)?;
+    let mut printed = Printed {
+        out: Output::stdout(),
+        json: args.json,
+        alarms: 0,
+    };
+    let read = read(&mut replay, watch.as_mut(), &mut printed);
+    printed.summary(&replay)?;
     read?;
     Ok(ExitCode::SUCCESS)
 }
@@ -92,131 +94,47 @@ fn open_watch(args: &Args, scene: crate::scene::Scene) -> anyhow::Result<Box<dyn
     Ok(Box::new(watch))
 }
 
-struct Replay {
-    recording: Recording,
-    decoder: Decoder,
-    clock: SystemClock,
+/// Reads the recording and prints each alarm as soon as it is over.
+fn read(replay: &mut Replay, watch: &mut dyn Watch, printed: &mut Printed) -> anyhow::Result<()> {
+    let micros = |at: StreamTime| at.as_micros().unsigned_abs();
+    let seconds = replay.expected_s().unwrap_or(0.0);
+    let bar = output::progress(micros(StreamTime::from_secs_f64(seconds)), "replay");
+    replay.run(watch, |replay, told| {
+        bar.set_position(micros(replay.last_at()));
+        told.iter().try_for_each(|told| printed.alarm(&told.alarm))
+    })?;
+    bar.finish_and_clear();
+    Ok(())
+}
+
+/// What goes to standard output.
+struct Printed {
     out: Output,
     json: bool,
-    /// Alarms in the order they were raised; the front is printed as soon as it has ended.
-    open: VecDeque<(AlarmKey, Alarm)>,
-    frames: u64,
-    last_at: StreamTime,
-    frame_time: Duration,
-    decode_time: Duration,
     alarms: u64,
 }
 
-impl Replay {
-    fn open(args: &Args) -> anyhow::Result<Self> {
-        let recording = Recording::open(&args.clip)?;
-        let decoder = Decoder::open(recording.info())
-            .with_context(|| format!("cannot decode {}", args.clip.display()))?;
-        Ok(Self {
-            recording,
-            decoder,
-            clock: SystemClock::new(),
-            out: Output::stdout(),
-            json: args.json,
-            open: VecDeque::new(),
-            frames: 0,
-            last_at: StreamTime::ZERO,
-            frame_time: Duration::ZERO,
-            decode_time: Duration::ZERO,
-            alarms: 0,
-        })
-    }
-
-    /// Reads the recording to its end, or to where it cannot be read any further.
-    fn run(&mut self, watch: &mut dyn Watch) -> anyhow::Result<()> {
-        let seconds = self.recording.duration_s().unwrap_or(0.0);
-        let bar = output::progress(
-            StreamTime::from_secs_f64(seconds)
-                .as_micros()
-                .unsigned_abs(),
-            "replay",
-        );
-        let mut frames = Vec::new();
-        let read = loop {
-            let packet = match self.recording.next_packet() {
-                Ok(Some(packet)) => packet,
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(error),
-            };
-            let began = self.clock.monotonic();
-            self.decoder.push(&packet, |frame| frames.push(frame));
-            self.decode_time += self.clock.monotonic() - began;
-            self.look(watch, &mut frames)?;
-            bar.set_position(self.last_at.as_micros().unsigned_abs());
-        };
-        self.decoder.finish(|frame| frames.push(frame));
-        self.look(watch, &mut frames)?;
-        let mut changes = Vec::new();
-        watch.restart(&mut changes);
-        self.take(changes)?;
-        bar.finish_and_clear();
-        Ok(read?)
-    }
-
-    fn look(&mut self, watch: &mut dyn Watch, frames: &mut Vec<Frame>) -> anyhow::Result<()> {
-        for frame in frames.drain(..) {
-            self.frames += 1;
-            if frame.at > self.last_at {
-                self.frame_time = Duration::from_secs_f64(frame.at.secs_since(self.last_at));
-                self.last_at = frame.at;
-            }
-            let mut changes = Vec::new();
-            watch.push(&frame, &mut changes);
-            self.take(changes)?;
+impl Printed {
+    fn alarm(&mut self, alarm: &Alarm) -> anyhow::Result<()> {
+        let record = AlarmRecord::new(alarm);
+        self.alarms += 1;
+        if self.json {
+            self.out.json(&record)
+        } else {
+            self.out.line(&record.sentence())
         }
-        Ok(())
     }
 
-    fn take(&mut self, changes: Vec<AlarmChange>) -> anyhow::Result<()> {
-        for change in changes {
-            match change {
-                AlarmChange::Raised { key, alarm, .. } => self.open.push_back((key, alarm)),
-                AlarmChange::Ended { key, alarm, .. } => {
-                    if let Some(entry) = self.open.iter_mut().find(|entry| entry.0 == key) {
-                        entry.1 = alarm;
-                        // Set even when the watch left it open, so that the front can go out.
-                        entry.1.ended_at.get_or_insert(self.last_at);
-                    }
-                }
-            }
-        }
-        while let Some((_, alarm)) = self
-            .open
-            .front()
-            .filter(|(_, alarm)| alarm.ended_at.is_some())
-        {
-            let record = AlarmRecord::new(alarm);
-            if self.json {
-                self.out.json(&record)?;
-            } else {
-                self.out.line(&record.sentence())?;
-            }
-            self.alarms += 1;
-            self.open.pop_front();
-        }
-        Ok(())
-    }
-
-    fn print_summary(&mut self, json: bool) -> anyhow::Result<()> {
-        let wall = self.clock.monotonic();
+    fn summary(&mut self, replay: &Replay) -> anyhow::Result<()> {
         let summary = Summary {
             record: "summary",
-            frames: self.frames,
-            duration_s: if self.frames > 0 {
-                round(self.last_at.as_secs_f64() + self.frame_time.as_secs_f64())
-            } else {
-                0.0
-            },
-            wall_s: round(wall.as_secs_f64()),
-            decode_s: round(self.decode_time.as_secs_f64()),
+            frames: replay.frames(),
+            duration_s: round(replay.duration_s()),
+            wall_s: round(replay.wall().as_secs_f64()),
+            decode_s: round(replay.decode_time().as_secs_f64()),
             alarms: self.alarms,
         };
-        if json {
+        if self.json {
             self.out.json(&summary)?;
         } else {
             let Summary {

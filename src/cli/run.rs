@@ -56,7 +56,7 @@ fn tell_first_password(service: &Service, password: &str) -> anyhow::Result<()> 
     let mut out = Output::stdout();
     out.line(&format!(
         "This is the first start. Sign in at http://{}/ as admin with the one-time password\n\n    {password}\n\n\
-         It is told this once and must be changed then. Lost: stop plumb and run plumb user passwd admin.",
+         It is told this once and must be changed then. Lost: run plumb user passwd admin.",
         service.address()
     ))?;
     out.flush()

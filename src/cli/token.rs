@@ -1,10 +1,9 @@
-//! `plumb token`: the tokens of programs, on the service's own machine, while the service is
-//! stopped (a running one has `/api/v1/tokens`). A token is printed once, when it is made.
+//! `plumb token`: the tokens of programs, on the service's own machine, also while the service
+//! runs (which has `/api/v1/tokens`, too). A token is printed once, when it is made.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::output::{Output, open_store};
+use super::output::{DataDir, Output};
 use super::user::checked;
 use crate::auth::Role;
 use crate::auth::secret::ClientSecret;
@@ -18,9 +17,8 @@ const DAY_MS: i64 = 24 * 3600 * 1000;
 pub struct Args {
     #[command(subcommand)]
     command: Command,
-    /// The service's configuration: it names the data directory.
-    #[arg(long, value_name = "FILE", default_value = "plumb.toml", global = true)]
-    config: PathBuf,
+    #[command(flatten)]
+    data_dir: DataDir,
 }
 
 #[derive(clap::Subcommand)]
@@ -41,13 +39,12 @@ enum Command {
     Revoke { name: TokenId },
 }
 
-/// Runs the command. Fails when the service runs, when there is no such token, or when roles
+/// Runs the command. Fails when there is no such token, or when roles
 /// conflict.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut out = Output::stdout();
-    open_store(&args.config, async |store| {
-        act(&store, args.command, &mut out).await
-    })?;
+    args.data_dir
+        .with_store(async |store| act(&store, args.command, &mut out).await)?;
     out.flush()?;
     Ok(ExitCode::SUCCESS)
 }

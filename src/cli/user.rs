@@ -1,11 +1,10 @@
-//! `plumb user`: the accounts of people, on the service's own machine, while the service is
-//! stopped (a running one has its accounts page). The way back in when the password of the only
+//! `plumb user`: the accounts of people, on the service's own machine, also while the service
+//! runs (which has its accounts page, too). The way back in when the password of the only
 //! admin is lost. What it does stands in the audit log as done by the command line.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::output::{Output, UsageError, open_store};
+use super::output::{DataDir, Output, UsageError};
 use crate::auth::{Role, Roles, password};
 use crate::id::AccountId;
 use crate::store::{Actor, PasswordKind, Store};
@@ -14,9 +13,8 @@ use crate::store::{Actor, PasswordKind, Store};
 pub struct Args {
     #[command(subcommand)]
     command: Command,
-    /// The service's configuration: it names the data directory.
-    #[arg(long, value_name = "FILE", default_value = "plumb.toml", global = true)]
-    config: PathBuf,
+    #[command(flatten)]
+    data_dir: DataDir,
 }
 
 #[derive(clap::Subcommand)]
@@ -44,13 +42,12 @@ enum Command {
     Enable { name: AccountId },
 }
 
-/// Runs the command. Fails when the service runs, when there is no such account, or when roles
+/// Runs the command. Fails when there is no such account, or when roles
 /// conflict.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut out = Output::stdout();
-    open_store(&args.config, async |store| {
-        act(&store, args.command, &mut out).await
-    })?;
+    args.data_dir
+        .with_store(async |store| act(&store, args.command, &mut out).await)?;
     out.flush()?;
     Ok(ExitCode::SUCCESS)
 }

@@ -22,7 +22,7 @@ use crate::deliver::EndpointConfig;
 use crate::id::{CameraId, EndpointId, SERVICE, SiteId};
 use crate::scene::Scene;
 use crate::source::rtsp::{CameraUrl, Credentials, Deadlines, RtspCamera, Transport};
-use crate::store::{Hears, SessionLimits};
+use crate::store::{Hears, SessionLimits, Shelved};
 
 /// The folder in the data directory of scenes whose cameras name no file of their own.
 const DRAWN: &str = "scenes";
@@ -99,12 +99,26 @@ impl Check<'_> {
             retention: retention?,
             models_dir: file.models.dir.map(|dir| self.folder.join(dir)),
             runtime: file.models.runtime.map(|path| self.folder.join(path)),
+            audit: file.audit,
+            recordings_dir: self.recordings_dir(file.replay.recordings_dir.as_ref()),
             sites,
             cameras,
             endpoints,
             escalations,
             advice: std::mem::take(&mut self.advice),
         })
+    }
+
+    fn recordings_dir(&mut self, given: Option<&Spanned<String>>) -> Option<PathBuf> {
+        let full = self.folder.join(given?.get_ref());
+        if !full.is_dir() {
+            let full = full.display();
+            self.tell(
+                given,
+                format!("replay.recordings_dir: {full} is not a folder"),
+            );
+        }
+        Some(full)
     }
 
     fn http(&mut self, http: &file::Http) -> Option<Http> {
@@ -216,7 +230,9 @@ impl Check<'_> {
             name: camera.name.clone().unwrap_or_else(|| id.to_string()),
             id,
             site: site?,
-            place: camera.place.clone(),
+            building: camera.building.clone(),
+            elevator: camera.elevator.clone(),
+            place: camera.place(),
             kind: camera.kind,
             input: input?,
             scene: scene
@@ -345,6 +361,10 @@ impl Check<'_> {
             hears: match endpoint.escalations_only {
                 true => Hears::Escalations,
                 false => Hears::Alarms,
+            },
+            shelved: match endpoint.shelved {
+                true => Shelved::Sent,
+                false => Shelved::Held,
             },
             timeout: timeout?,
         })

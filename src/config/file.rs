@@ -23,6 +23,9 @@ pub(super) struct File {
     pub models: Models,
     #[serde(default)]
     pub retention: Retention,
+    pub audit: super::Audit,
+    #[serde(default)]
+    pub replay: Replay,
     #[serde(default)]
     pub site: Vec<Site>,
     #[serde(default)]
@@ -109,6 +112,12 @@ pub(super) struct Models {
     pub runtime: Option<String>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Replay {
+    pub recordings_dir: Option<Spanned<String>>,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Site {
@@ -126,12 +135,26 @@ pub(super) struct Building {
     pub floors: Spanned<i32>,
 }
 
+impl Building {
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        self.id.get_ref() == name || self.name.as_deref() == Some(name)
+    }
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Elevator {
     pub id: Spanned<String>,
     pub site: Spanned<String>,
+    #[serde(default)]
+    pub building: String,
     pub name: Option<String>,
+}
+
+impl Elevator {
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        self.id.get_ref() == name || self.name.as_deref() == Some(name)
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -141,9 +164,10 @@ pub(super) struct Camera {
     pub name: Option<String>,
     pub site: Spanned<String>,
     #[serde(default)]
-    pub place: String,
-    pub building: Option<Spanned<String>>,
-    pub elevator: Option<Spanned<String>>,
+    pub building: String,
+    #[serde(default)]
+    pub elevator: String,
+    pub place: Option<String>,
     pub code: Option<Spanned<String>>,
     pub longitude: Option<Spanned<f64>>,
     pub latitude: Option<Spanned<f64>>,
@@ -157,6 +181,15 @@ pub(super) struct Camera {
     pub scene: Option<Spanned<String>>,
     pub connect_timeout_s: Option<Spanned<f64>>,
     pub stall_timeout_s: Option<Spanned<f64>>,
+}
+
+impl Camera {
+    /// Returns what people call the place that it watches.
+    pub(super) fn place(&self) -> String {
+        let parts = [self.building.as_str(), self.elevator.as_str()];
+        let named: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        self.place.clone().unwrap_or_else(|| named.join(", "))
+    }
 }
 
 /// How RTP travels.
@@ -182,6 +215,8 @@ pub(super) struct Endpoint {
     pub min_score: Option<Spanned<f64>>,
     #[serde(default)]
     pub escalations_only: bool,
+    #[serde(default)]
+    pub shelved: bool,
     pub timeout_s: Option<Spanned<f64>>,
 }
 
@@ -232,6 +267,20 @@ pub(super) fn parse(text: &str) -> Result<File, Vec<Problem>> {
             error.span().map(|span| place(span.start)),
             error.message().to_owned(),
         )]
+    })
+}
+
+/// Returns `data_dir` alone. Fails when the text is no TOML, or it is no text.
+pub(super) fn data_dir(text: &str) -> Result<String, Problem> {
+    #[derive(Deserialize)]
+    struct Only {
+        #[serde(default = "default_data_dir")]
+        data_dir: String,
+    }
+    let read: Result<Only, _> = toml::from_str(text);
+    read.map(|only| only.data_dir).map_err(|error| {
+        let line = error.span().map(|span| line_of(text, span.start));
+        Problem::new(line, error.message().to_owned())
     })
 }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use url::Url;
 
+use crate::audit::{Algorithm, Signing};
 use crate::deliver::EndpointConfig;
 use crate::id::{CameraId, SiteId};
 use crate::report::inventory::Inventory;
@@ -34,6 +35,9 @@ pub struct Config {
     pub inventory: Inventory,
     pub models_dir: Option<PathBuf>,
     pub runtime: Option<PathBuf>,
+    pub audit: Audit,
+    /// The folder whose recordings auditors may replay.
+    pub recordings_dir: Option<PathBuf>,
     pub sites: Vec<Site>,
     pub cameras: Vec<Camera>,
     pub endpoints: Vec<EndpointConfig>,
@@ -52,6 +56,14 @@ pub struct Http {
     /// Proxies whose word about the client's address is taken.
     pub proxies: Vec<IpAddr>,
     pub sessions: SessionLimits,
+}
+
+/// How the audit log is chained and its checkpoints are signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Audit {
+    pub digest: Algorithm,
+    pub signing: Signing,
 }
 
 /// Where the certificate chain and its key are, PEM.
@@ -111,7 +123,10 @@ pub struct Camera {
     pub id: CameraId,
     pub name: String,
     pub site: SiteId,
-    /// The building or the elevator.
+    /// Both may be empty.
+    pub building: String,
+    pub elevator: String,
+    /// What people call the building or the elevator; empty where nobody has said.
     pub place: String,
     pub kind: Kind,
     pub input: Input,
@@ -169,6 +184,20 @@ impl fmt::Display for ConfigError {
         }
         Ok(())
     }
+}
+
+/// Returns the data directory that a configuration file names, and looks at nothing else in it: its
+/// cameras, scenes and secrets may be missing. Fails when it is no TOML.
+pub fn read_data_dir(path: &Path) -> Result<PathBuf, ConfigError> {
+    let failed = |line, message: String| ConfigError {
+        path: path.to_path_buf(),
+        problems: vec![Problem::new(line, message)],
+    };
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| failed(None, format!("cannot be read: {error}")))?;
+    let data_dir =
+        file::data_dir(&text).map_err(|problem| failed(problem.line, problem.message))?;
+    Ok(path.parent().unwrap_or(Path::new("")).join(data_dir))
 }
 
 impl Config {

@@ -22,8 +22,8 @@
 //! Where endpoints are is the administrator's choice: addresses are not restricted.
 
 pub mod emergency;
-pub mod escalation;
 pub mod outbox;
+pub mod overdue;
 pub mod retry;
 pub mod webhook;
 
@@ -40,7 +40,7 @@ pub use webhook::{Answer, Client, ClientError, Secret, Verdict};
 use crate::alarm::AlarmKind;
 use crate::clock::Clock;
 use crate::id::{EndpointId, SiteId};
-use crate::store::{Hears, Route};
+use crate::store::{Hears, Route, Shelved};
 
 /// An endpoint of the configuration, checked.
 #[derive(Clone, Debug)]
@@ -56,6 +56,7 @@ pub struct EndpointConfig {
     /// Alarms below this score are not wanted, 0..1.
     pub min_score: f64,
     pub hears: Hears,
+    pub shelved: Shelved,
     /// Deadline of one attempt, from connecting to the last byte of the answer.
     pub timeout: Duration,
 }
@@ -71,6 +72,7 @@ impl EndpointConfig {
             sites: self.sites.clone(),
             min_score: self.min_score,
             hears: self.hears,
+            shelved: self.shelved,
         }
     }
 }

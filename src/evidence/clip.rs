@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::StreamTime;
 use crate::decode::ffmpeg::parameters;
-use crate::source::{Codec, Framing, Packet, StreamInfo};
+use crate::source::{Codec, Framing, Packet, StreamInfo, nal};
 
 use super::{part_path, publish};
 
@@ -171,7 +171,11 @@ struct Ticks {
 /// rise, and are never after the picture is shown; a stream that breaks it is bent by a tick.
 fn ticks_of(chosen: &[&Packet]) -> Vec<Ticks> {
     let first = chosen.first().map_or(0, |packet| packet.at.as_micros());
-    let ticks = |at: StreamTime| (at.as_micros() - first) * (TICKS_PER_SECOND / 1_000) / 1_000;
+    // To the nearest: a stream's own times are such ticks already, and come out as they were.
+    let ticks = |at: StreamTime| {
+        let thousandths = (at.as_micros() - first) * (TICKS_PER_SECOND / 1_000);
+        (thousandths + 500).div_euclid(1_000)
+    };
     let mut times: Vec<Ticks> = Vec::with_capacity(chosen.len());
     for packet in chosen {
         let after_last = times.last().map_or(i64::MIN, |last| last.decoded + 1);
@@ -211,7 +215,7 @@ fn with_parameter_sets(info: &StreamInfo, first: &[u8]) -> StreamInfo {
 /// Returns the parameter sets among an Annex B picture's NAL units, with start codes.
 fn parameter_sets(codec: Codec, picture: &[u8]) -> Bytes {
     let mut sets = Vec::new();
-    for unit in nal_units(picture) {
+    for unit in nal::units(picture) {
         let wanted = match (codec, unit.first()) {
             // SPS and PPS (H.264, table 7-1); VPS, SPS and PPS (H.265, table 7-1).
             (Codec::H264, Some(head)) => matches!(head & 0x1f, 7 | 8),
@@ -224,30 +228,6 @@ fn parameter_sets(codec: Codec, picture: &[u8]) -> Bytes {
         }
     }
     sets.into()
-}
-
-/// Returns the NAL units between the start codes `00 00 01`, without trailing zeros.
-fn nal_units(data: &[u8]) -> Vec<&[u8]> {
-    let mut starts: Vec<usize> = Vec::new();
-    let mut index = 0;
-    while index + 3 <= data.len() {
-        if data[index..index + 3] == [0, 0, 1] {
-            starts.push(index + 3);
-            index += 3;
-        } else {
-            index += 1;
-        }
-    }
-    let ends = starts.iter().skip(1).map(|start| start - 3);
-    starts
-        .iter()
-        .zip(ends.chain([data.len()]))
-        .map(|(start, end)| {
-            let unit = &data[*start..end];
-            let kept = unit.iter().rposition(|byte| *byte != 0);
-            &unit[..kept.map_or(0, |last| last + 1)]
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -13,8 +13,6 @@ pub const FORMAT: &str = "plumb-export-1";
 pub const MANIFEST: &str = "manifest.json";
 /// The signatures' name in a bundle.
 pub const SIGNATURE: &str = "signature.json";
-/// The algorithm of [`Key`].
-pub const ED25519: &str = "ed25519";
 
 /// What `manifest.json` holds, in this order. Times that end in `_at_ms` are Unix milliseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -114,7 +112,7 @@ impl SignatureFile {
             format: FORMAT.to_owned(),
             manifest_sha256,
             signatures: vec![SignatureRecord {
-                algorithm: ED25519.to_owned(),
+                algorithm: key.signing().as_str().to_owned(),
                 public_key: key.public(),
                 signature,
             }],
@@ -142,19 +140,21 @@ fn to_text(value: &impl Serialize) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::checkpoint::is_signed_text;
+    use crate::audit::Signing;
 
     #[test]
     fn a_signature_holds_for_its_manifest_and_no_other() {
         let folder = tempfile::tempdir().expect("a folder");
-        let key = Key::open_or_make(folder.path()).expect("a key");
+        let key = Key::open_or_make(folder.path(), Signing::Ed25519).expect("a key");
         let signed = SignatureFile::sign(b"{}\n", &key);
         let [by] = signed.signatures.as_slice() else {
             panic!("one signature");
         };
         assert_eq!(signed.manifest_sha256, sha256_hex(b"{}\n"));
-        let holds =
-            |digest: &str| is_signed_text(&by.public_key, &by.signature, &signed_text(digest));
+        let holds = |digest: &str| {
+            let text = signed_text(digest);
+            Signing::Ed25519.is_signed_text(&by.public_key, &by.signature, &text)
+        };
         assert!(holds(&signed.manifest_sha256));
         assert!(!holds(&sha256_hex(b"{ }\n")));
     }

@@ -27,7 +27,8 @@
 //! ```
 //!
 //! The algorithm `ed25519` is signed with the data directory's `audit.key`, the key of the audit
-//! log's checkpoints: `public_key` and `signature` are base64 of the raw 32 and 64 bytes. Whose key
+//! log's checkpoints: `public_key` and `signature` are base64 of the raw 32 and 64 bytes. `sm2` is signed
+//! with `audit-sm2.key` where the config asks for it: an uncompressed point, and r and s. Whose key
 //! it is must be known otherwise, by an earlier checkpoint or by the key file. A checker ignores
 //! algorithms that it does not know, and wants at least one that it does and that holds.
 //!
@@ -39,6 +40,7 @@
 //! in the evidence's own manifest: it ties what was changed for the export to what was recorded.
 
 pub mod bundle;
+pub mod check;
 pub mod manifest;
 
 use std::path::{Path, PathBuf};

@@ -19,8 +19,8 @@ use super::error::ApiError;
 use super::query::shortened;
 use super::table::{Access, Rule, Shows};
 use super::{Service, Transport, client, looks};
-use crate::auth::Roles;
 use crate::auth::secret::ClientSecret;
+use crate::auth::{Role, Roles};
 use crate::store::{Actor, AuditOutcome};
 
 /// Shown by scripts of a page with each change; forms have the field `csrf`.
@@ -30,10 +30,14 @@ const CSRF: HeaderName = HeaderName::from_static("x-csrf-token");
 #[derive(Clone, Debug)]
 pub(crate) struct Principal {
     pub(crate) actor: Actor,
+    /// What pages call them.
+    pub(crate) name: String,
     pub(crate) roles: Roles,
     pub(crate) client: IpAddr,
     /// A person's session; none for a program's token.
     pub(crate) session: Option<Session>,
+    /// Alarms that a reviewer has not looked through, for the pages of a person who reviews.
+    pub(crate) unreviewed: Option<u32>,
     /// What was shown, as the store knows it.
     digest: String,
 }
@@ -128,7 +132,7 @@ async fn admit(service: &Service, rule: Rule, mut request: Request) -> Result<Re
         Access::Roles(roles) => Some(roles),
     };
     let principal = authenticate(service, request.headers(), client).await?;
-    let principal = principal.ok_or(ApiError::NotSignedIn)?;
+    let mut principal = principal.ok_or(ApiError::NotSignedIn)?;
     if let Some(session) = &principal.session {
         if !request.method().is_safe() {
             let limit_bytes = service.api.limits.body_bytes;
@@ -144,8 +148,26 @@ async fn admit(service: &Service, rule: Rule, mut request: Request) -> Result<Re
         looks::note(service, &principal, "route.asked", &path, refused).await?;
         return Err(ApiError::NotAllowed { roles });
     }
+    // Not for the board's cards, which come by the dozen and have no navigation.
+    let is_part = request.uri().path().starts_with("/board/");
+    if rule.shows == Shows::Page && request.method() == Method::GET && !is_part {
+        principal.unreviewed = unreviewed(service, &principal).await;
+    }
     request.extensions_mut().insert(principal);
     Ok(request)
+}
+
+/// Returns how many alarms wait for this reviewer; none for others, and where the store cannot tell:
+/// the page matters more.
+async fn unreviewed(service: &Service, who: &Principal) -> Option<u32> {
+    let account = &who.session.as_ref()?.account;
+    if !who.roles.any_of(&[Role::Manager]) {
+        return None;
+    }
+    let counted = service.api.store.unreviewed(account.as_str()).await;
+    counted
+        .inspect_err(|error| tracing::warn!(%error, "what is not reviewed could not be counted"))
+        .ok()
 }
 
 /// Returns who shows a token or a session that holds; none when nothing is shown.
@@ -168,10 +190,12 @@ async fn authenticate(
         let digest = secret.digest();
         let grant = store.token(&digest).await?;
         return Ok(grant.map(|grant| Principal {
+            name: grant.name.to_string(),
             actor: Actor::token(grant.name.as_str()),
             roles: grant.roles,
             client,
             session: None,
+            unreviewed: None,
             digest,
         }));
     }
@@ -188,6 +212,7 @@ async fn authenticate(
         tracing::warn!(%error, "the last use of a session could not be noted");
     }
     Ok(Some(Principal {
+        name: store.name_of(found.account.as_str()),
         actor: Actor::account(found.account.as_str()),
         roles: found.roles,
         client,
@@ -196,6 +221,7 @@ async fn authenticate(
             account: found.account,
             must_change_password: found.must_change_password,
         }),
+        unreviewed: None,
         digest,
     }))
 }
@@ -302,9 +328,11 @@ fn check_host(headers: &HeaderMap, hosts: &[String]) -> Result<(), ApiError> {
     })
 }
 
-/// Refuses a change that a page of another origin asks for. A program sends no Origin.
+/// Refuses a change or a WebSocket that a page of another origin asks for. A program sends no Origin.
 fn check_origin(method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
-    let Some(origin) = headers.get(header::ORIGIN).filter(|_| !method.is_safe()) else {
+    // A WebSocket is opened by GET, and a browser lets any page open one.
+    let is_asked = !method.is_safe() || headers.contains_key(header::SEC_WEBSOCKET_KEY);
+    let Some(origin) = headers.get(header::ORIGIN).filter(|_| is_asked) else {
         return Ok(());
     };
     let origin = origin.to_str().unwrap_or("?");

@@ -264,6 +264,10 @@ impl From<StoreError> for ApiError {
             StoreError::NotDead(_) => Self::Conflict {
                 detail: "The delivery is no dead letter; only those can be sent again.".to_owned(),
             },
+            StoreError::UnknownShelf(id) => Self::NotFound {
+                what: "shelf",
+                id: id.to_string(),
+            },
             StoreError::UnknownAccount(name) => Self::NotFound {
                 what: "account",
                 id: name.to_string(),
@@ -271,6 +275,9 @@ impl From<StoreError> for ApiError {
             StoreError::UnknownToken(name) => Self::NotFound {
                 what: "token",
                 id: name.to_string(),
+            },
+            StoreError::ReplayRuns(id) => Self::Conflict {
+                detail: format!("Replay {id} runs: one at a time. Wait for it, or cancel it."),
             },
             StoreError::NameTaken(_)
             | StoreError::TooMany { .. }

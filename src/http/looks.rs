@@ -2,7 +2,8 @@
 //! things stands in the table of routes.
 //!
 //! A clip that is wound, or a picture that is loaded every second, is one look: who looks at the
-//! same thing again within [`WINDOW`] is not written down again. What cannot be written down is not
+//! same thing again within [`WINDOW`] is not written down again, and who goes on looking is written
+//! down once for each such time. What cannot be written down is not
 //! shown: the writing cannot be switched off.
 
 use std::collections::HashMap;
@@ -13,7 +14,7 @@ use super::access::Principal;
 use super::{Service, error::ApiError};
 use crate::store::AuditOutcome;
 
-/// Looks of one person at one thing within this time are one [P].
+/// Looks of one person at one thing within this time of the first are one [P].
 const WINDOW: Duration = Duration::from_secs(10 * 60);
 /// Looks that are remembered at a time; when it is full all are forgotten, and written down again.
 const REMEMBERED_MAX: usize = 10_000;
@@ -33,8 +34,12 @@ impl Looks {
             }
         }
         let key = (who.to_owned(), action, object.to_owned());
-        let last = looks.insert(key, now);
-        last.is_none_or(|at| now.saturating_sub(at) >= WINDOW)
+        let last = looks.get(&key);
+        let is_new = last.is_none_or(|at| now.saturating_sub(*at) >= WINDOW);
+        if is_new {
+            looks.insert(key, now);
+        }
+        is_new
     }
 
     fn forget(&self, who: &str, action: &'static str, object: &str) {
@@ -78,6 +83,15 @@ mod tests {
         assert!(looks.is_new("li", "evidence.seen", "b/clip.mp4", at(1)));
         assert!(looks.is_new("wang", "evidence.seen", "a/clip.mp4", at(1)));
         assert!(looks.is_new("li", "evidence.seen", "a/clip.mp4", at(1300)));
+    }
+
+    #[test]
+    fn who_looks_for_an_hour_is_written_down_six_times_and_not_every_second() {
+        let looks = Looks::default();
+        let seconds = (0..3600).map(Duration::from_secs);
+        let new =
+            seconds.filter(|at| looks.is_new("li", "picture.seen", "north/snapshot.jpg", *at));
+        assert_eq!(new.count(), 6);
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod looks;
 mod openapi;
 mod problem;
 mod query;
+pub mod replays;
 mod scenes;
 pub mod sink;
 mod status;
@@ -55,6 +56,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use listen::{ListenError, bind};
 pub use openapi::document;
+pub use replays::{ReplayOrder, ReplayOutcome, ReplayedAlarm, Replayer};
 pub use scenes::{CameraScene, SceneInForce};
 pub use table::{Access, Route, Shows, routes};
 pub use tls::{Tls, TlsError};
@@ -68,10 +70,12 @@ use crate::id::{CameraId, SiteId};
 use crate::metrics::Metrics;
 use crate::report::inventory::Inventory;
 use crate::scene;
+use crate::source::live::Live;
 use crate::store::{SessionLimits, Store};
 use client::Peer;
 use error::ApiError;
 use looks::Looks;
+use replays::Replays;
 
 /// What the API shows, and the bounds within which it does.
 #[derive(Clone, Debug)]
@@ -80,6 +84,7 @@ pub struct Api {
     pub board: Board,
     pub threads: Threads,
     pub latest: Latest,
+    pub live: Live,
     /// The configured cameras, in the order of the config.
     pub cameras: Vec<CameraInfo>,
     pub sites: Vec<SiteInfo>,
@@ -96,6 +101,10 @@ pub struct Api {
     /// Encrypts connections; none where a proxy does, or nobody.
     pub tls: Option<Tls>,
     pub sign_in: SignIn,
+    /// Runs recordings for auditors; none where a part of the service is tried alone.
+    pub replayer: Option<Arc<dyn Replayer>>,
+    /// The folder whose files auditors may replay.
+    pub recordings_dir: Option<PathBuf>,
     /// Signs checkpoints of the audit log; none where the disk takes nothing.
     pub audit_key: Option<Key>,
     pub limits: Limits,
@@ -136,7 +145,11 @@ pub struct CameraInfo {
     pub name: String,
     #[schema(value_type = String)]
     pub site: SiteId,
-    /// The building or elevator that it watches.
+    /// The building that it watches, or in which its elevator is; may be empty.
+    pub building: String,
+    /// The elevator in which it hangs; may be empty.
+    pub elevator: String,
+    /// What people call the building or elevator; may be empty.
     pub place: String,
     pub kind: scene::Kind,
 }
@@ -150,6 +163,8 @@ pub struct Limits {
     pub requests: usize,
     /// Clients of the alarm stream; further ones are answered 503.
     pub stream_clients: usize,
+    /// Viewers of live video, of all cameras; further ones are answered 503.
+    pub live_viewers: usize,
     /// A request's body.
     pub body_bytes: usize,
     /// Until the head of an answer; then 503.
@@ -168,6 +183,8 @@ impl Default for Limits {
             connections: 512,
             requests: 64,
             stream_clients: 256,
+            // Of 4 Mbit/s each: what a link of 100 Mbit/s carries beside everything else.
+            live_viewers: 20,
             body_bytes: 16 * 1024,
             request: Duration::from_secs(30),
             idle: Duration::from_secs(60),
@@ -182,12 +199,16 @@ struct Service {
     api: Api,
     requests: Semaphore,
     stream_clients: Arc<Semaphore>,
+    live_viewers: Arc<Semaphore>,
+    /// Pictures that were encoded for somebody just now.
+    pictures: v1::snapshot::Encoded,
     /// Pictures being encoded.
     encoders: Semaphore,
     /// Passwords being hashed; others wait their turn within their request's timeout.
     hashers: Semaphore,
     throttle: Throttle,
     looks: Looks,
+    replays: Replays,
     writable: status::Writable,
     document: Bytes,
     stop: CancellationToken,
@@ -208,16 +229,22 @@ pub async fn serve(
     let service = Arc::new(Service {
         requests: Semaphore::new(limits.requests),
         stream_clients: Arc::new(Semaphore::new(limits.stream_clients)),
+        live_viewers: Arc::new(Semaphore::new(limits.live_viewers)),
+        pictures: v1::snapshot::Encoded::default(),
         encoders: Semaphore::new(ENCODERS),
         hashers: Semaphore::new(HASHERS),
         throttle: Throttle::default(),
         looks: Looks::default(),
+        replays: Replays::default(),
         writable: status::Writable::default(),
         document: openapi::document_bytes(),
         stop: stop.clone(),
         api,
     });
     let upkeep = tokio::spawn(fold_metrics(service.api.metrics.clone(), stop.clone()));
+    if let Some(tls) = service.api.tls.clone() {
+        tokio::spawn(tls.follow(stop.clone()));
+    }
     let listener = connection::Bounded::new(
         listener,
         limits.connections,

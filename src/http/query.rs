@@ -84,6 +84,12 @@ impl Given {
         Ok(Self(given))
     }
 
+    /// Returns the parameters of a form: a field that was left empty is none.
+    pub(crate) fn without_empty(&self) -> Self {
+        let filled = self.0.iter().filter(|(_, value)| !value.is_empty());
+        Self(filled.cloned().collect())
+    }
+
     /// Returns a parameter's text.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(given, _)| given == name);

@@ -83,6 +83,8 @@ const REPORTERS: Access = Access::Roles(&[Role::Manager, Role::Auditor]);
 const MANAGERS: Access = Access::Roles(&[Role::Manager]);
 /// Who may look at how a camera's scene is drawn; [`MENDERS`] draw it.
 const SCENE_READERS: Access = Access::Roles(&[Role::Manager, Role::Auditor, Role::Maintainer]);
+/// Who looks through what happened, each for themselves.
+const REVIEWERS: Access = Access::Roles(&[Role::Manager]);
 const ADMINS: Access = Access::Roles(&[Role::Admin]);
 const AUDITORS: Access = Access::Roles(&[Role::Auditor]);
 /// Auditors read all, and so also who may do what.
@@ -93,8 +95,10 @@ pub fn routes() -> Vec<Route> {
     let mut table = service_routes();
     table.extend(alarm_routes());
     table.extend(scene_routes());
+    table.extend(review_routes());
     table.extend(record_routes());
     table.extend(people_routes());
+    table.extend(replay_routes());
     table.extend(page_routes());
     table
 }
@@ -150,7 +154,7 @@ fn service_routes() -> Vec<Route> {
 }
 
 fn alarm_routes() -> Vec<Route> {
-    use v1::{alarms, cameras, deliveries, evidence, holds, snapshot, stream};
+    use v1::{alarms, cameras, deliveries, evidence, holds, live, shelves, snapshot, stream};
     let close = post(alarms::close);
     let acknowledge = post(alarms::acknowledge);
     let assign = post(alarms::assign);
@@ -160,6 +164,7 @@ fn alarm_routes() -> Vec<Route> {
     let file = get(evidence::file);
     let retry = post(deliveries::retry);
     let picture = get(snapshot::newest);
+    let unshelve = post(shelves::unshelve);
     vec![
         read("/api/v1/alarms", READERS, get(alarms::list)),
         read("/api/v1/alarms/stream", READERS, get(stream::stream)),
@@ -174,11 +179,18 @@ fn alarm_routes() -> Vec<Route> {
             "evidence.seen",
             read("/api/v1/alarms/{id}/evidence/{name}", READERS, file),
         ),
+        read("/api/v1/shelves", KEEPERS, get(shelves::list)),
+        change("/api/v1/shelves", HANDLERS, post(shelves::shelve)),
+        change("/api/v1/shelves/{id}/end", HANDLERS, unshelve),
         read("/api/v1/cameras", KEEPERS, get(cameras::list)),
         read("/api/v1/cameras/{id}", KEEPERS, get(cameras::one)),
         seen(
             "picture.seen",
             read("/api/v1/cameras/{id}/snapshot.jpg", READERS, picture),
+        ),
+        seen(
+            live::LOOK,
+            read("/api/v1/cameras/{id}/live", READERS, get(live::watch)),
         ),
         read("/api/v1/deliveries", KEEPERS, get(deliveries::list)),
         change("/api/v1/deliveries/{id}/retry", MENDERS, retry),
@@ -202,6 +214,16 @@ fn scene_routes() -> Vec<Route> {
             SCENE_READERS,
             get(ui::scene::show),
         )),
+    ]
+}
+
+fn review_routes() -> Vec<Route> {
+    use ui::{places, review, trends};
+    vec![
+        change("/api/v1/reviews", REVIEWERS, post(v1::reviews::mark)),
+        page(read("/review", READERS, get(review::show))),
+        page(read("/review/places", READERS, get(places::show))),
+        page(read("/review/trends", READERS, get(trends::show))),
     ]
 }
 
@@ -235,6 +257,7 @@ fn people_routes() -> Vec<Route> {
     use v1::{accounts, audit, session, tokens};
     let roles = post(accounts::set_roles);
     let password = post(accounts::reset_password);
+    let name = post(accounts::set_display_name);
     let disable = post(accounts::disable);
     let enable = post(accounts::enable);
     let revoke = post(tokens::revoke);
@@ -246,6 +269,7 @@ fn people_routes() -> Vec<Route> {
         change("/api/v1/accounts", ADMINS, post(accounts::add)),
         change("/api/v1/accounts/{name}/roles", ADMINS, roles),
         change("/api/v1/accounts/{name}/password", ADMINS, password),
+        change("/api/v1/accounts/{name}/display-name", ADMINS, name),
         change("/api/v1/accounts/{name}/disable", ADMINS, disable),
         change("/api/v1/accounts/{name}/enable", ADMINS, enable),
         read("/api/v1/audit", AUDITORS, get(audit::list)),
@@ -256,9 +280,27 @@ fn people_routes() -> Vec<Route> {
     ]
 }
 
+fn replay_routes() -> Vec<Route> {
+    use v1::replays;
+    vec![
+        read("/api/v1/replays", AUDITORS, get(replays::list)),
+        change("/api/v1/replays", AUDITORS, post(replays::begin)),
+        read("/api/v1/replays/{id}", AUDITORS, get(replays::one)),
+        change(
+            "/api/v1/replays/{id}/cancel",
+            AUDITORS,
+            post(replays::cancel),
+        ),
+        read("/api/v1/recordings", AUDITORS, get(replays::recordings)),
+        page(read("/replays", AUDITORS, get(ui::replays::list))),
+        page(change("/replays", AUDITORS, post(ui::replays::begin))),
+        page(read("/replays/{id}", AUDITORS, get(ui::replays::one))),
+    ]
+}
+
 fn page_routes() -> Vec<Route> {
     use ui::{accounts, alarm, alarms, assets, audit, board, cameras};
-    use ui::{language, password, sign_in};
+    use ui::{language, password, shelves, sign_in, wall};
     let routes = [
         read("/", Access::SignedIn, get(ui::home)),
         read("/assets/{name}", Access::Anyone, get(assets::serve)),
@@ -270,8 +312,12 @@ fn page_routes() -> Vec<Route> {
         change("/password", Access::SignedIn, post(password::change)),
         read("/board", READERS, get(board::show)),
         read("/board/alarms/{id}", READERS, get(board::card)),
+        read("/board/shelves", READERS, get(shelves::strip)),
+        read("/shelves", READERS, get(shelves::show)),
         read("/alarms", READERS, get(alarms::show)),
         read("/alarms/{id}", READERS, get(alarm::show)),
+        read("/wall", READERS, get(wall::show)),
+        read("/wall/facts", READERS, get(wall::facts)),
         read("/cameras", KEEPERS, get(cameras::show)),
         read("/audit", AUDITORS, get(audit::show)),
         read("/accounts", ACCOUNT_READERS, get(accounts::show)),

@@ -7,12 +7,14 @@ pub mod tracks_file;
 pub mod camera;
 mod checkpoints;
 pub mod recorder;
+pub mod replay;
 pub mod service;
 
 mod kept;
 pub mod bundles;
 pub mod retention;
 mod upkeep;
+mod replayer;
 mod stir;
 
 use std::path::Path;

@@ -20,6 +20,7 @@ use tracing::{error, warn};
 
 use super::camera::{CameraThread, Report};
 use super::recorder::{REPORTS_MAX, Recorder};
+use super::replayer::StageReplayer;
 use super::upkeep::{Parts, Upkeep};
 use super::{Detectors, checkpoints};
 use crate::audit::{Key, KeyError};
@@ -28,7 +29,7 @@ use crate::clock::Clock;
 use crate::config::{self, Camera, Config, Input};
 use crate::decode::Frame;
 use crate::decode::latest::Latest;
-use crate::deliver::{Alarms, Client, ClientError, Delivering, Outbox, escalation};
+use crate::deliver::{Alarms, Client, ClientError, Delivering, Outbox, overdue};
 use crate::detect::SessionError;
 use crate::evidence::room::{Room, SystemDisk};
 use crate::health::{Board, Threads};
@@ -39,6 +40,7 @@ use crate::http::{
 use crate::id::CameraId;
 use crate::metrics::{Metrics, RecorderTaken};
 use crate::source::file::{self, FileCamera};
+use crate::source::live::Live;
 use crate::source::rtsp;
 use crate::store::{Durability, Recovered, SceneText, Store, StoreError};
 
@@ -85,8 +87,8 @@ pub struct Service {
     recorder: JoinHandle<()>,
     alarms: Alarms,
     outbox: Outbox,
-    escalation: JoinHandle<()>,
-    stop_escalation: CancellationToken,
+    overdue: JoinHandle<()>,
+    stop_overdue: CancellationToken,
     http: JoinHandle<()>,
     checkpoints: Option<JoinHandle<()>>,
     stop_checkpoints: CancellationToken,
@@ -124,9 +126,9 @@ impl Service {
         let first_password = add_first_account(&store).await?;
         note_scenes(&store, &config.cameras).await;
         let outbox = Outbox::start(&store, &delivering);
-        let stop_escalation = CancellationToken::new();
+        let stop_overdue = CancellationToken::new();
         let steps = config.escalations.clone();
-        let escalation = escalation::run(store.clone(), steps, stop_escalation.clone());
+        let overdue = overdue::run(store.clone(), steps, stop_overdue.clone());
         let alarms = Alarms::new(store.clone(), delivering);
         let (reports, reported) = mpsc::channel(REPORTS_MAX);
         let shared = Shared {
@@ -136,13 +138,18 @@ impl Service {
             reports,
             board: Board::default(),
             latest: Latest::default(),
+            live: Live::default(),
             threads: Threads::default(),
             scenes: config.cameras.iter().map(scene_in_force).collect(),
             evidence_root: config.data_dir.join("evidence"),
         };
         let stop_http = CancellationToken::new();
         let audit_key = match store.durability() {
-            Durability::Disk => Some(Key::open_or_make(&config.data_dir)?),
+            Durability::Disk => {
+                let key = Key::open_or_make(&config.data_dir, config.audit.signing)?;
+                store.chain_with(config.audit.digest, &key).await?;
+                Some(key)
+            }
             Durability::Volatile => None,
         };
         let stop_checkpoints = CancellationToken::new();
@@ -162,8 +169,8 @@ impl Service {
             upkeep: shared.upkeep(&config, &store, &alarms, audit_key),
             alarms,
             outbox,
-            escalation: tokio::spawn(escalation),
-            stop_escalation,
+            overdue: tokio::spawn(overdue),
+            stop_overdue,
             http: tokio::spawn(serve(listener, api, stop_http.clone())),
             stop_http,
             store,
@@ -216,8 +223,8 @@ impl Service {
         }
         ended("the recorder", self.recorder).await;
         self.upkeep.stop().await;
-        self.stop_escalation.cancel();
-        ended("the escalation", self.escalation).await;
+        self.stop_overdue.cancel();
+        ended("the look at what is overdue", self.overdue).await;
         self.alarms.stop().await;
         self.outbox.stop(SENDING_GRACE).await;
         self.stop_http.cancel();
@@ -266,6 +273,7 @@ struct Shared {
     reports: mpsc::Sender<Report>,
     board: Board,
     latest: Latest,
+    live: Live,
     threads: Threads,
     scenes: BTreeMap<CameraId, SceneInForce>,
     evidence_root: PathBuf,
@@ -332,6 +340,7 @@ impl Shared {
             board: self.board.clone(),
             threads: self.threads.clone(),
             latest: self.latest.clone(),
+            live: self.live.clone(),
             cameras: config.cameras.iter().map(camera_info).collect(),
             sites: config.sites.iter().map(site_info).collect(),
             inventory: Arc::new(config.inventory.clone()),
@@ -341,10 +350,17 @@ impl Shared {
             evidence_root: self.evidence_root.clone(),
             hosts: host.into_iter().collect(),
             sign_in: sign_in(&config.http),
+            replayer: Some(Arc::new(self.replayer(config))),
+            recordings_dir: config.recordings_dir.clone(),
             audit_key,
             tls,
             limits: Limits::default(),
         })
+    }
+
+    fn replayer(&self, config: &Config) -> StageReplayer {
+        let (runtime, models_dir) = (config.runtime.as_deref(), config.models_dir.as_deref());
+        StageReplayer::new(&self.detectors, runtime, models_dir)
     }
 
     fn thread(&self, camera: Arc<Camera>) -> CameraThread {
@@ -357,6 +373,7 @@ impl Shared {
             models: self.detectors.digests(),
             board: self.board.clone(),
             latest: self.latest.clone(),
+            live: self.live.clone(),
             threads: self.threads.clone(),
             clock: Arc::clone(&self.clock),
             reports: self.reports.clone(),
@@ -456,6 +473,8 @@ fn camera_info(camera: &Camera) -> CameraInfo {
         id: camera.id.clone(),
         name: camera.name.clone(),
         site: camera.site.clone(),
+        building: camera.building.clone(),
+        elevator: camera.elevator.clone(),
         place: camera.place.clone(),
         kind: camera.kind,
     }

@@ -41,6 +41,7 @@ struct Line {
     surprise: f64,
     accel: f64,
     evidence: f64,
+    needed: f64,
     misfit: f64,
     misfit_across: f64,
     fallen_m: f64,
@@ -49,6 +50,7 @@ struct Line {
     terminal_m_s: Option<f64>,
     against: Option<&'static str>,
     passed_judge: bool,
+    doubtful: bool,
 }
 
 impl TracksFile {
@@ -94,6 +96,7 @@ impl TracksFile {
             surprise: track.surprise,
             accel: verdict.gravities,
             evidence: verdict.evidence,
+            needed: verdict.needed,
             misfit: verdict.misfit,
             misfit_across: verdict.misfit_across,
             fallen_m: verdict.fallen_m,
@@ -102,6 +105,7 @@ impl TracksFile {
             terminal_m_s: terminal.is_finite().then_some(terminal),
             against: verdict.against,
             passed_judge: verdict.is_fall(),
+            doubtful: verdict.is_doubtful(),
         };
         serde_json::to_writer(&mut self.lines, &line)?;
         self.lines.write_all(b"\n")?;

@@ -97,6 +97,13 @@ pub struct Rate {
     pub items: Vec<Item>,
 }
 
+impl Rate {
+    /// Returns whether the share is what is asked for; not where there is nothing to be counted.
+    pub fn is_met(&self) -> bool {
+        self.share.is_some_and(|share| share >= self.wanted)
+    }
+}
+
 /// One thing of a rate's denominator.
 #[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Item {

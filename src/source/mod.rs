@@ -3,6 +3,8 @@
 //! A source never decodes and never waits for a stage behind it without a bound.
 
 pub mod file;
+pub mod live;
+pub mod nal;
 mod outlet;
 pub mod ring;
 pub mod rtsp;

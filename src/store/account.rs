@@ -21,6 +21,8 @@ pub const ACCOUNTS_MAX: i64 = 500;
 pub struct AccountRecord {
     #[schema(value_type = String)]
     pub name: AccountId,
+    /// What pages call its owner; none where nobody has said so.
+    pub display_name: Option<String>,
     pub roles: Roles,
     /// The password was given by somebody else, and opens nothing until it is changed.
     pub must_change_password: bool,
@@ -130,7 +132,7 @@ impl Store {
 
     async fn account_rows(&self) -> Result<Vec<AccountRecord>, Fault> {
         let rows = sqlx::query(
-            "SELECT name, roles, must_change, created_at_ms, disabled_at_ms, locked_until_ms, \
+            "SELECT name, display_name, roles, must_change, created_at_ms, disabled_at_ms, locked_until_ms, \
              signed_in_at_ms FROM account ORDER BY name LIMIT ?",
         )
         .bind(ACCOUNTS_MAX)
@@ -322,7 +324,7 @@ async fn is_known(tx: &mut Tx, name: &AccountId) -> Result<bool, sqlx::Error> {
     Ok(found > 0)
 }
 
-async fn known(tx: &mut Tx, name: &AccountId) -> Result<(), Fault> {
+pub(super) async fn known(tx: &mut Tx, name: &AccountId) -> Result<(), Fault> {
     if is_known(tx, name).await? {
         Ok(())
     } else {
@@ -338,7 +340,7 @@ async fn end_sessions(tx: &mut Tx, name: &AccountId) -> Result<(), sqlx::Error> 
     Ok(())
 }
 
-async fn record(
+pub(super) async fn record(
     tx: &mut Tx,
     who: &Actor,
     action: &str,
@@ -361,6 +363,7 @@ fn record_of(row: &SqliteRow, now_ms: i64) -> Result<AccountRecord, sqlx::Error>
     let locked_until_ms: Option<i64> = row.try_get("locked_until_ms")?;
     Ok(AccountRecord {
         name: parsed(row, "name")?,
+        display_name: row.try_get("display_name")?,
         roles: roles_of(row)?,
         must_change_password: row.try_get("must_change")?,
         created_at_ms: row.try_get("created_at_ms")?,

@@ -124,6 +124,12 @@ pub struct AlarmRecord {
     /// When further endpoints were told that nobody had acknowledged it, the last time.
     #[serde(default)]
     pub escalated_at_ms: Option<i64>,
+    /// The shelf under which it was raised, if it was.
+    #[serde(default)]
+    pub shelf: Option<i64>,
+    /// It is kept, and announced to nobody.
+    #[serde(default)]
+    pub shelved: bool,
     pub closed_at_ms: Option<i64>,
     pub closed_by: Option<String>,
     pub disposition: Option<Disposition>,
@@ -153,6 +159,14 @@ pub struct AlarmFilter {
     pub camera: Option<CameraId>,
     pub kind: Option<AlarmKind>,
     pub state: Option<AlarmState>,
+    pub shelved: Option<bool>,
+    pub disposition: Option<Disposition>,
+    /// Building or elevator, by its name.
+    pub place: Option<String>,
+    /// The floor of origin.
+    pub floor: Option<i32>,
+    /// Events that this account has not looked through.
+    pub unreviewed_by: Option<String>,
     /// Raised at or after, Unix milliseconds.
     pub from_ms: Option<i64>,
     /// Raised before, Unix milliseconds.
@@ -204,7 +218,7 @@ const COLUMNS: &str = "id, camera, site, place, kind, state, score, started_at_m
     ended_at_ms, end_reason, stream_started_us, stream_raised_us, stream_ended_us, origin, \
     scene_sha256, evidence, evidence_reason, acknowledged_at_ms, acknowledged_by, closed_at_ms, \
     closed_by, disposition, note, assigned_to, escalated_at_ms, held_at_ms, held_by, held_reason, \
-    evidence_deleted_at_ms, evidence_deleted_by";
+     evidence_deleted_at_ms, evidence_deleted_by, shelf, shelved";
 
 impl Store {
     /// Returns at most `limit` (1..=[`PAGE_ROWS_MAX`]) alarms, newest first, beginning after
@@ -216,6 +230,15 @@ impl Store {
         limit: u32,
     ) -> Result<Page<AlarmRecord>, StoreError> {
         self.named(self.alarm_page(filter, after, limit).await)
+    }
+
+    /// Returns how the database finds the list, a line a step: for whoever asks why it is slow.
+    pub async fn plan_of(&self, filter: &AlarmFilter) -> Result<Vec<String>, StoreError> {
+        let mut query = QueryBuilder::<Sqlite>::new("EXPLAIN QUERY PLAN ");
+        list(&mut query, filter, None, PAGE_ROWS_MAX);
+        let rows = query.build().fetch_all(&self.0.readers).await;
+        let steps = rows.and_then(|rows| rows.iter().map(|row| row.try_get("detail")).collect());
+        self.named(steps.map_err(Fault::from))
     }
 
     /// Returns the alarm with its track, files, deliveries and attempts; none where there is no
@@ -231,17 +254,9 @@ impl Store {
         limit: u32,
     ) -> Result<Page<AlarmRecord>, Fault> {
         let limit = limit.clamp(1, PAGE_ROWS_MAX);
-        let mut query = QueryBuilder::<Sqlite>::new("SELECT ");
-        query.push(COLUMNS).push(" FROM alarm WHERE 1 = 1");
-        narrow(&mut query, filter);
-        if let Some(after) = after {
-            query.push(" AND (raised_at_ms, id) < (");
-            query.push_bind(after.raised_at_ms).push(", ");
-            query.push_bind(after.id.to_string()).push(")");
-        }
+        let mut query = QueryBuilder::<Sqlite>::default();
         // One more than wanted tells whether there is a next page.
-        query.push(" ORDER BY raised_at_ms DESC, id DESC LIMIT ");
-        query.push_bind(limit + 1);
+        list(&mut query, filter, after, limit + 1);
         let rows = query.build().fetch_all(&self.0.readers).await?;
         let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
         let items = rows
@@ -272,6 +287,20 @@ impl Store {
     }
 }
 
+/// Asks for the newest alarms that pass the filter, after that one.
+fn list(query: &mut QueryBuilder<Sqlite>, filter: &AlarmFilter, after: Option<Cursor>, limit: u32) {
+    query.push("SELECT ").push(COLUMNS);
+    query.push(" FROM alarm WHERE 1 = 1");
+    narrow(query, filter);
+    if let Some(after) = after {
+        query.push(" AND (raised_at_ms, id) < (");
+        query.push_bind(after.raised_at_ms).push(", ");
+        query.push_bind(after.id.to_string()).push(")");
+    }
+    query.push(" ORDER BY raised_at_ms DESC, id DESC LIMIT ");
+    query.push_bind(limit);
+}
+
 /// Returns the alarm with track and files, without its notes and deliveries.
 pub(super) async fn read(
     connection: &mut SqliteConnection,
@@ -294,7 +323,29 @@ pub(super) async fn read(
     }))
 }
 
-fn narrow(query: &mut QueryBuilder<Sqlite>, filter: &AlarmFilter) {
+/// Narrows a query over `alarm`. All that it asks for stands in the indexes that lists use.
+pub(super) fn narrow(query: &mut QueryBuilder<Sqlite>, filter: &AlarmFilter) {
+    if let Some(place) = &filter.place {
+        query.push(" AND place = ").push_bind(place.clone());
+    }
+    if let Some(floor) = filter.floor {
+        query.push(" AND floor = ").push_bind(floor);
+    }
+    if let Some(disposition) = filter.disposition {
+        query
+            .push(" AND disposition = ")
+            .push_bind(disposition.as_str());
+    }
+    if let Some(account) = &filter.unreviewed_by {
+        // The sign keeps the planner from an index that lacks what else is asked for.
+        query.push(" AND +").push(super::review::EVENTS);
+        query
+            .push(" AND raised_at_ms >= coalesce((SELECT created_at_ms FROM account WHERE name = ");
+        query.push_bind(account.clone());
+        query.push("), 0) AND NOT EXISTS (SELECT 1 FROM review WHERE account = ");
+        query.push_bind(account.clone());
+        query.push(" AND review.raised_at_ms = alarm.raised_at_ms AND review.alarm = alarm.id)");
+    }
     if let Some(site) = &filter.site {
         query
             .push(" AND site = ")
@@ -310,6 +361,12 @@ fn narrow(query: &mut QueryBuilder<Sqlite>, filter: &AlarmFilter) {
     }
     if let Some(state) = filter.state {
         query.push(" AND state = ").push_bind(state.as_str());
+    }
+    // As the partial indexes have it: they are not used with a bound value.
+    match filter.shelved {
+        Some(true) => _ = query.push(" AND shelved = 1"),
+        Some(false) => _ = query.push(" AND shelved = 0"),
+        None => {}
     }
     if let Some(from_ms) = filter.from_ms {
         query.push(" AND raised_at_ms >= ").push_bind(from_ms);
@@ -351,6 +408,8 @@ fn record_of(row: &SqliteRow) -> Result<AlarmRecord, sqlx::Error> {
         acknowledged_at_ms: row.try_get("acknowledged_at_ms")?,
         acknowledged_by: row.try_get("acknowledged_by")?,
         assigned_to: row.try_get("assigned_to")?,
+        shelf: row.try_get("shelf")?,
+        shelved: row.try_get("shelved")?,
         escalated_at_ms: row.try_get("escalated_at_ms")?,
         closed_at_ms: row.try_get("closed_at_ms")?,
         closed_by: row.try_get("closed_by")?,
@@ -378,4 +437,81 @@ fn deletion_of(row: &SqliteRow) -> Result<Option<Deletion>, sqlx::Error> {
         at_ms,
         rule: word(row, "evidence_deleted_by")?,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use sqlx::AssertSqlSafe;
+
+    use super::*;
+    use crate::clock::SystemClock;
+
+    async fn plan(store: &Store, filter: &AlarmFilter, after: Option<Cursor>) -> String {
+        let mut query = QueryBuilder::<Sqlite>::default();
+        list(&mut query, filter, after, 51);
+        let sql = query.sql().to_owned();
+        let explained = format!("EXPLAIN QUERY PLAN {}", sql.as_str());
+        let rows = sqlx::query(AssertSqlSafe(explained))
+            .fetch_all(&store.0.readers)
+            .await;
+        let rows = rows.expect("SQLite explains");
+        let steps = rows.iter().map(|row| row.get::<String, _>("detail"));
+        steps.collect::<Vec<_>>().join("; ")
+    }
+
+    #[tokio::test]
+    async fn every_list_is_read_along_an_index_and_nothing_is_sorted() {
+        let store = Store::open_volatile(Vec::new(), Arc::new(SystemClock::new())).await;
+        let store = store.expect("a store in memory");
+        let any = AlarmFilter::default;
+        let filters = [
+            any(),
+            AlarmFilter {
+                site: SiteId::parse("a").ok(),
+                ..any()
+            },
+            AlarmFilter {
+                camera: CameraId::parse("a").ok(),
+                ..any()
+            },
+            AlarmFilter {
+                kind: Some(AlarmKind::Shake),
+                ..any()
+            },
+            AlarmFilter {
+                state: Some(AlarmState::Raised),
+                ..any()
+            },
+            AlarmFilter {
+                from_ms: Some(1),
+                to_ms: Some(2),
+                ..any()
+            },
+            AlarmFilter {
+                site: SiteId::parse("a").ok(),
+                state: Some(AlarmState::Raised),
+                ..any()
+            },
+            AlarmFilter {
+                min_score: Some(0.5),
+                ..any()
+            },
+        ];
+        let after = Cursor {
+            raised_at_ms: 5,
+            id: AlarmId::new(jiff::Timestamp::UNIX_EPOCH),
+        };
+        for filter in &filters {
+            for after in [None, Some(after)] {
+                let plan = plan(&store, filter, after).await;
+                assert!(
+                    plan.contains("USING INDEX alarm_newest"),
+                    "{filter:?}: {plan}"
+                );
+                assert!(!plan.contains("TEMP B-TREE"), "{filter:?}: {plan}");
+            }
+        }
+    }
 }

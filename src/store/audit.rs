@@ -12,7 +12,7 @@ use sqlx::{QueryBuilder, Row, Sqlite};
 use super::error::Fault;
 use super::row::word;
 use super::{Durability, PAGE_ROWS_MAX, Store, StoreError};
-use crate::audit::{self, Checkpoint, GENESIS, Key};
+use crate::audit::{self, Algorithm, Checkpoint, GENESIS, Key};
 
 /// Who acts: a person's account, a program's token, or the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -179,6 +179,39 @@ impl Store {
         Ok((head.seq > 0).then_some(signed))
     }
 
+    /// Makes the chain go on with `algorithm`, and `key` sign its checkpoints; where that is another
+    /// than before, rows say so. Call it once, before anything else is done.
+    pub async fn chain_with(&self, algorithm: Algorithm, key: &Key) -> Result<(), StoreError> {
+        self.named(self.chain_with_rows(algorithm, key).await)
+    }
+
+    async fn chain_with_rows(&self, algorithm: Algorithm, key: &Key) -> Result<(), Fault> {
+        let now_ms = self.now_ms();
+        let mut tx = self.begin().await?;
+        let who = Actor::service();
+        let deed = |action, detail| Deed {
+            who: &who,
+            action,
+            object: "audit".to_owned(),
+            outcome: AuditOutcome::Done,
+            detail: Some(detail),
+        };
+        if head(&mut tx).await?.next != algorithm {
+            let change = deed(audit::CHANGE, algorithm.as_str().to_owned());
+            append(&mut tx, change, now_ms).await?;
+        }
+        let known: Option<Option<String>> = sqlx::query_scalar(
+            "SELECT detail FROM audit WHERE action = 'audit.key' ORDER BY seq DESC LIMIT 1",
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        let own = format!("{} {}", key.signing().as_str(), key.public());
+        if known.flatten().as_ref() != Some(&own) {
+            append(&mut tx, deed("audit.key", own), now_ms).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
     async fn note_row(&self, deed: Deed<'_>) -> Result<(), Fault> {
         let now_ms = self.now_ms();
         let mut tx = self.begin().await?;
@@ -239,7 +272,7 @@ pub(super) async fn append(
     .bind(row.outcome)
     .bind(row.detail)
     .bind(&head.sha256)
-    .bind(audit::digest(&head.sha256, &row))
+    .bind(audit::digest(head.next, &head.sha256, &row))
     .execute(connection)
     .await?;
     Ok(())
@@ -279,16 +312,20 @@ struct Head {
     /// 0 where there is none.
     seq: i64,
     sha256: String,
+    /// How the row after it is digested.
+    next: Algorithm,
 }
 
 async fn head(connection: &mut SqliteConnection) -> Result<Head, sqlx::Error> {
-    let last = sqlx::query("SELECT seq, sha256 FROM audit ORDER BY seq DESC LIMIT 1")
-        .fetch_optional(&mut *connection)
-        .await?;
+    let last =
+        sqlx::query("SELECT seq, sha256, action, detail FROM audit ORDER BY seq DESC LIMIT 1")
+            .fetch_optional(&mut *connection)
+            .await?;
     let Some(last) = last else {
         return Ok(Head {
             seq: 0,
             sha256: GENESIS.to_owned(),
+            next: Algorithm::default(),
         });
     };
     let seq = last.try_get("seq")?;
@@ -297,7 +334,11 @@ async fn head(connection: &mut SqliteConnection) -> Result<Head, sqlx::Error> {
         Some(sha256) => sha256,
         None => digest_of_unchained(connection).await?,
     };
-    Ok(Head { seq, sha256 })
+    let (action, detail): (String, Option<String>) =
+        (last.try_get("action")?, last.try_get("detail")?);
+    // A digest that nothing known has made: `plumb audit verify` names the row.
+    let next = Algorithm::after(&sha256, &action, detail.as_deref()).unwrap_or_default();
+    Ok(Head { seq, sha256, next })
 }
 
 /// Returns the digest that the last of the rows of before the chain would have: once, at the first
@@ -320,6 +361,7 @@ async fn digest_of_unchained(connection: &mut SqliteConnection) -> Result<String
         for row in &rows {
             let record = record_of(row)?;
             sha256 = audit::digest(
+                Algorithm::Sha256,
                 &sha256,
                 &audit::Row {
                     seq: record.seq,

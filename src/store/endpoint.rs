@@ -21,6 +21,16 @@ pub enum Hears {
     Escalations,
 }
 
+/// What becomes of shelved alarms at an endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shelved {
+    /// They are not sent.
+    #[default]
+    Held,
+    /// They are sent as all others, and say that they are shelved.
+    Sent,
+}
+
 /// An endpoint of the configuration, and which alarms it wants.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
@@ -34,6 +44,7 @@ pub struct Route {
     /// Alarms below this score are not wanted, 0..1.
     pub min_score: f64,
     pub hears: Hears,
+    pub shelved: Shelved,
 }
 
 impl Route {
@@ -43,7 +54,8 @@ impl Route {
         // What is about the service itself concerns every site.
         let is_own = alarm.site.as_str() == crate::id::SERVICE;
         let site = is_own || self.sites.is_empty() || self.sites.contains(&alarm.site);
-        self.hears == Hears::Alarms && kind && site && alarm.score >= self.min_score
+        let announced = !alarm.shelved || self.shelved == Shelved::Sent;
+        announced && self.hears == Hears::Alarms && kind && site && alarm.score >= self.min_score
     }
 }
 

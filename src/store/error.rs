@@ -80,8 +80,12 @@ pub enum StoreError {
     NoBundle(TicketId),
     #[error("no alarm lies in this scope: there is nothing to export")]
     EmptyScope,
+    #[error("replay {0} runs: one at a time, wait for it or cancel it")]
+    ReplayRuns(i64),
     #[error("delivery {0} is not dead: only a dead letter can be sent again")]
     NotDead(DeliveryId),
+    #[error("there is no shelf {0}")]
+    UnknownShelf(i64),
     #[error("there is no account {0}")]
     UnknownAccount(AccountId),
     #[error("there is no token {0}")]
@@ -123,6 +127,8 @@ impl StoreError {
                 | Self::NoBundle(_)
                 | Self::EmptyScope
                 | Self::NotDead(_)
+                | Self::UnknownShelf(_)
+                | Self::ReplayRuns(_)
                 | Self::UnknownAccount(_)
                 | Self::UnknownToken(_)
                 | Self::NameTaken(_)

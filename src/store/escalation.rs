@@ -53,7 +53,7 @@ pub struct EscalationRecord {
 
 impl Store {
     /// Takes the step for each alarm that is due, oldest first, and returns for how many. Camera
-    /// faults that have ended are no longer anybody's business and do not escalate.
+    /// faults that have ended are no longer anybody's business and do not escalate, nor does what is shelved.
     pub async fn escalate(&self, step: &Escalation) -> Result<usize, StoreError> {
         let due = self.named(self.due(step).await)?;
         let mut taken = 0;
@@ -68,9 +68,12 @@ impl Store {
         let until_ms = self.now_ms().saturating_sub(after_ms);
         let from_ms = until_ms.saturating_sub(DUE_MAX.as_secs().cast_signed() * 1000);
         let mut query = QueryBuilder::<Sqlite>::new(
-            "SELECT id FROM alarm WHERE state = 'raised' AND raised_at_ms > ",
+            "SELECT id FROM alarm WHERE state = 'raised' AND shelved = 0 AND raised_at_ms > ",
         );
         query.push_bind(from_ms).push(" AND raised_at_ms <= ");
+        query.push_bind(until_ms);
+        // Nobody could see it while it was shelved.
+        query.push(" AND coalesce(unshelved_at_ms, 0) <= ");
         query.push_bind(until_ms);
         query.push(" AND (ended_at_ms IS NULL OR kind IN (");
         let lasting = [AlarmKind::FallingObject, AlarmKind::EbikeInElevator];

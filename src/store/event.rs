@@ -43,6 +43,14 @@ pub enum EventKind {
     /// Nobody has acknowledged it in time, and further endpoints are told; may come again.
     #[serde(rename = "alarm.escalated")]
     AlarmEscalated,
+    /// It was raised under a shelf that has ended, is still going on, and is announced now.
+    #[serde(rename = "alarm.unshelved")]
+    AlarmUnshelved,
+    /// Somebody shelved alarms. Concerns no alarm; told to pages, as is its end.
+    #[serde(rename = "shelf.begun")]
+    ShelfBegun,
+    #[serde(rename = "shelf.ended")]
+    ShelfEnded,
     /// An endpoint answered 410 and gets nothing more. Concerns no alarm and is not delivered.
     #[serde(rename = "endpoint.disabled")]
     EndpointDisabled,
@@ -60,6 +68,9 @@ impl EventKind {
             Self::AlarmAssigned => "alarm.assigned",
             Self::AlarmNoted => "alarm.noted",
             Self::AlarmEscalated => "alarm.escalated",
+            Self::AlarmUnshelved => "alarm.unshelved",
+            Self::ShelfBegun => "shelf.begun",
+            Self::ShelfEnded => "shelf.ended",
             Self::EndpointDisabled => "endpoint.disabled",
         }
     }

@@ -11,7 +11,7 @@ use sqlx::{Connection, Row as _};
 
 use super::StoreError;
 use super::open::DATABASE;
-use crate::audit::{Checkpoint, GENESIS, Row, digest};
+use crate::audit::{Algorithm, Checkpoint, GENESIS, Row, digest};
 
 /// Rows that are read at a time.
 const PAGE_ROWS: i64 = 500;
@@ -36,6 +36,8 @@ pub enum AuditFinding {
     Missing { first: i64, last: i64 },
     /// The row was not written after the one that stands before it.
     OutOfPlace { seq: i64, row: String },
+    /// The row is made with another algorithm than the rows before it announced.
+    AlgorithmChanged { seq: i64, row: String },
     /// A row without a digest, after the chain began.
     Unchained { seq: i64, row: String },
     /// Rows at the end are not there: `known_by` has seen them.
@@ -73,6 +75,10 @@ impl fmt::Display for AuditFinding {
                 f,
                 "row {seq} was not written after the row before it: rows were removed, put in or exchanged here; it says: {row}"
             ),
+            Self::AlgorithmChanged { seq, row } => write!(
+                f,
+                "row {seq} is made with another digest than was announced before it; it says: {row}"
+            ),
             Self::Unchained { seq, row } => {
                 write!(f, "row {seq} was put in without a digest; it says: {row}")
             }
@@ -99,7 +105,7 @@ impl fmt::Display for AuditFinding {
             }
             Self::ForeignCheckpoint { seq } => write!(
                 f,
-                "the checkpoint of row {seq} is signed by another key than audit.key: is it of this service?"
+                "the checkpoint of row {seq} is signed by another key than those of this data directory: is it of this service?"
             ),
             Self::TriggerGone { trigger } => {
                 write!(
@@ -123,28 +129,28 @@ pub struct AuditReport {
     pub findings: Vec<AuditFinding>,
 }
 
-/// Inspects the log in `data_dir` against `checkpoints`, which must be signed by `public_key` where
-/// it is known. Fails when the database cannot be read.
+/// Inspects the log in `data_dir` against `checkpoints`, which must be signed by one of `public_keys`
+/// where any is known. Fails when the database cannot be read.
 pub async fn inspect(
     data_dir: &Path,
     checkpoints: &[Checkpoint],
-    public_key: Option<&str>,
+    public_keys: &[String],
 ) -> Result<AuditReport, StoreError> {
     let path = data_dir.join(DATABASE);
-    let read = read(&path, checkpoints, public_key).await;
+    let read = read(&path, checkpoints, public_keys).await;
     read.map_err(|source| StoreError::of_sql(&path, source))
 }
 
 async fn read(
     path: &PathBuf,
     checkpoints: &[Checkpoint],
-    public_key: Option<&str>,
+    public_keys: &[String],
 ) -> Result<AuditReport, sqlx::Error> {
     let options = SqliteConnectOptions::new().filename(path).read_only(true);
     let mut connection = SqliteConnection::connect_with(&options).await?;
     // One transaction: the service may write meanwhile.
     let mut tx = connection.begin().await?;
-    let mut walk = Walk::new(checkpoints, public_key);
+    let mut walk = Walk::new(checkpoints, public_keys);
     walk.guards(&mut tx).await?;
     let mut after = i64::MIN;
     loop {
@@ -181,20 +187,22 @@ struct Walk<'a> {
     seq: i64,
     sha256: String,
     chained: bool,
+    /// How the next row is digested, as the rows up to here say.
+    next: Algorithm,
     /// The last row of which a checkpoint says that it is as it was.
     proven: i64,
     findings: Vec<AuditFinding>,
 }
 
 impl<'a> Walk<'a> {
-    fn new(checkpoints: &'a [Checkpoint], public_key: Option<&str>) -> Self {
+    fn new(checkpoints: &'a [Checkpoint], public_keys: &[String]) -> Self {
         let mut findings = Vec::new();
         let mut signed = Vec::new();
         for checkpoint in checkpoints {
             let seq = checkpoint.seq;
             if !checkpoint.is_signed() {
                 findings.push(AuditFinding::BadCheckpoint { seq });
-            } else if public_key.is_some_and(|key| key != checkpoint.public_key) {
+            } else if !public_keys.is_empty() && !public_keys.contains(&checkpoint.public_key) {
                 findings.push(AuditFinding::ForeignCheckpoint { seq });
             } else {
                 signed.push(checkpoint);
@@ -209,6 +217,7 @@ impl<'a> Walk<'a> {
             seq: 0,
             sha256: GENESIS.to_owned(),
             chained: false,
+            next: Algorithm::default(),
             proven: 0,
             findings,
         }
@@ -239,12 +248,18 @@ impl<'a> Walk<'a> {
             let (first, last) = (self.seq + 1, seq - 1);
             self.find(AuditFinding::Missing { first, last });
         }
-        let computed = digest_of(row, previous.as_deref().unwrap_or(&self.sha256))?;
+        let before = previous.as_deref().unwrap_or(&self.sha256);
+        // By its own mark, so that a row in the wrong place is not called edited, too.
+        let own = stored.as_deref().map_or(Some(self.next), Algorithm::of);
+        let computed = digest_of(own.unwrap_or(self.next), row, before)?;
         match (&stored, &previous) {
             (Some(stored), Some(previous)) => {
                 if computed != *stored {
                     let row = sentence(row)?;
                     self.find(AuditFinding::Edited { seq, row });
+                } else if own != Some(self.next) && seq == self.seq + 1 {
+                    let row = sentence(row)?;
+                    self.find(AuditFinding::AlgorithmChanged { seq, row });
                 } else if *previous != self.sha256 && seq == self.seq + 1 {
                     let row = sentence(row)?;
                     self.find(AuditFinding::OutOfPlace { seq, row });
@@ -261,6 +276,11 @@ impl<'a> Walk<'a> {
         self.rows += 1;
         self.seq = seq;
         self.sha256 = stored.unwrap_or(computed);
+        let (action, detail): (String, Option<String>) =
+            (row.try_get("action")?, row.try_get("detail")?);
+        if let Some(next) = Algorithm::after(&self.sha256, &action, detail.as_deref()) {
+            self.next = next;
+        }
         self.compare();
         Ok(())
     }
@@ -320,8 +340,9 @@ impl<'a> Walk<'a> {
     }
 }
 
-fn digest_of(row: &SqliteRow, previous: &str) -> Result<String, sqlx::Error> {
+fn digest_of(algorithm: Algorithm, row: &SqliteRow, previous: &str) -> Result<String, sqlx::Error> {
     Ok(digest(
+        algorithm,
         previous,
         &Row {
             seq: row.try_get("seq")?,

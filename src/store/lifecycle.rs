@@ -11,6 +11,7 @@ use super::error::Fault;
 use super::event::{self, EventKind};
 use super::evidence::{self, EvidenceReport, EvidenceState};
 use super::row::to_json;
+use super::shelving;
 use super::{Store, StoreError, Tx};
 use crate::alarm::Alarm;
 use crate::id::{AlarmId, CameraId, SiteId};
@@ -110,6 +111,7 @@ impl Store {
         if insert(&mut tx, new).await? == 0 {
             return Ok(new.id);
         }
+        shelving::shelve_new(&mut tx, new, now_ms).await?;
         let seq = self
             .tell(&mut tx, new.id, EventKind::AlarmRaised, now_ms)
             .await?;
@@ -336,6 +338,7 @@ impl Store {
             )
             .await?;
         }
+        super::replay::recover(&mut tx, now_ms).await?;
         let reopened = delivery::reopen(&mut tx).await?;
         let cancelled = endpoint::cancel_removed(&mut tx, &self.0.routes, now_ms).await?;
         tx.commit().await?;

@@ -14,6 +14,7 @@ pub mod account;
 pub mod alarm;
 pub mod attempt;
 pub mod audit;
+pub mod count;
 pub mod delivery;
 pub mod endpoint;
 pub mod error;
@@ -23,13 +24,17 @@ pub mod evidence;
 pub mod handling;
 pub mod inspect;
 pub mod lifecycle;
+pub mod name;
 mod open;
 pub mod report;
-pub mod retention;
+pub mod replay;
 mod reserve;
+pub mod retention;
+pub mod review;
 mod row;
 pub mod scene;
 pub mod session;
+pub mod shelving;
 pub mod ticket;
 pub mod token;
 pub mod transfer;
@@ -48,18 +53,25 @@ pub use alarm::{
 };
 pub use attempt::{Attempt, AttemptRecord, Head, Outcome};
 pub use audit::{Actor, AuditFilter, AuditOutcome, AuditRecord};
+pub use count::{DispositionCount, KindCounts, OriginRecord, RideCount, Span};
 pub use delivery::{DeliveryId, DeliveryRecord, DeliveryState, OutboxCount};
-pub use endpoint::{EndpointRecord, Hears, Route};
+pub use endpoint::{EndpointRecord, Hears, Route, Shelved};
 pub use error::StoreError;
 pub use escalation::{Escalation, EscalationRecord};
 pub use event::{AlarmSnapshot, EventKind, EventRecord};
 pub use evidence::{EvidenceFile, EvidenceReport, EvidenceState};
 pub use handling::NoteRecord;
 pub use lifecycle::{AlarmEnd, NewAlarm, Recovered};
+pub use replay::{
+    ReplayAlarm, ReplayBefore, ReplayEnd, ReplayModel, ReplayOf, ReplayRecord, ReplayResult,
+    ReplayState,
+};
 pub use report::FaultSpan;
 pub use retention::{Deletable, Deletion, DeletionRule, EvidenceUse, Hold, Removal};
+pub use review::Beside;
 pub use scene::{SceneChange, SceneText};
 pub use session::{SessionLimits, SessionRecord};
+pub use shelving::{NewShelf, SHELF_MAX, ShelfRecord};
 pub use ticket::{Decision, Made, NewTicket, Scope, TicketId, TicketRecord, TicketState};
 pub use token::{TokenGrant, TokenRecord};
 pub use transfer::{AlarmCopy, Arrival};
@@ -85,6 +97,8 @@ struct Inner {
     keeper: Option<SqlitePool>,
     routes: Vec<Route>,
     clock: Arc<dyn Clock>,
+    /// What pages call people.
+    names: name::Names,
     /// The newest event's seq.
     newest: watch::Sender<i64>,
     /// The oldest event's seq; 0 where there is none.

@@ -94,6 +94,44 @@ impl Store {
         Self::start(pools, path, Durability::Disk, routes, clock, Some(lock)).await
     }
 
+    /// Opens the store for accounts and tokens, also beside a running service: SQLite lets one of
+    /// both write at a time, and each command is one short transaction, so that neither waits longer
+    /// than a commit. Makes and mends nothing.
+    ///
+    /// Fails when there is no database yet, or when another version of Plumb has written it.
+    pub async fn open_beside(data_dir: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let path = data_dir.join(DATABASE);
+        if !path.exists() {
+            // Nobody's yet: it is made as by the first start.
+            return Self::open(data_dir, Vec::new(), clock).await;
+        }
+        let named = |source| StoreError::of_sql(&path, source);
+        let shared = options(SqliteConnectOptions::new().filename(&path));
+        let writing = shared.clone().synchronous(SqliteSynchronous::Full);
+        let writer = connect(writing, 1).await.map_err(named)?;
+        if !is_current(&writer).await.map_err(named)? {
+            // Not while a service has it open.
+            writer.close().await;
+            return Self::open(data_dir, Vec::new(), clock).await;
+        }
+        let readers = connect(shared.read_only(true), READERS_MAX);
+        let readers = readers.await.map_err(named)?;
+        Ok(Self(Arc::new(Inner {
+            path,
+            durability: Durability::Disk,
+            writer,
+            readers,
+            keeper: None,
+            routes: Vec::new(),
+            clock,
+            names: super::name::Names::default(),
+            newest: watch::Sender::new(0),
+            oldest: AtomicI64::new(0),
+            outbox: watch::Sender::new(0),
+            _lock: None,
+        })))
+    }
+
     /// Opens an empty store in memory, for the time in which the disk takes nothing. What it
     /// holds is bounded (64 MiB) and lost with the process.
     pub async fn open_volatile(
@@ -133,6 +171,7 @@ impl Store {
             keeper: pools.keeper,
             routes,
             clock,
+            names: super::name::Names::default(),
             newest: watch::Sender::new(0),
             oldest: AtomicI64::new(0),
             outbox: watch::Sender::new(0),
@@ -147,6 +186,8 @@ impl Store {
         store.named(oldest)?;
         let synced = store.sync_endpoints().await;
         store.named(synced)?;
+        let named = store.read_names().await;
+        store.named(named)?;
         let chained = store.begin_chain().await;
         store.named(chained)?;
         Ok(store)
@@ -189,6 +230,16 @@ async fn is_usable(connection: &mut SqliteConnection) -> Result<bool, sqlx::Erro
     // Waits for the ROLLBACK that a dropped transaction has left in the connection's queue.
     connection.ping().await?;
     Ok(!connection.is_in_transaction())
+}
+
+/// Returns whether the tables are those of this version.
+async fn is_current(writer: &SqlitePool) -> Result<bool, sqlx::Error> {
+    let newest: Option<i64> =
+        sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
+            .fetch_one(writer)
+            .await?;
+    let known = MIGRATIONS.iter().map(|migration| migration.version).max();
+    Ok(newest.is_some() && newest == known)
 }
 
 async fn migrate(writer: &SqlitePool, path: &Path) -> Result<(), StoreError> {

@@ -36,7 +36,7 @@ impl Store {
     /// Returns the newest e-bike's alarm of each camera since `from_ms`, Unix milliseconds. What a
     /// person found to be false is left out.
     pub async fn newest_rides(&self, from_ms: i64) -> Result<BTreeMap<CameraId, i64>, StoreError> {
-        self.named(self.ride_rows(from_ms).await)
+        self.named(self.newest_ride_rows(from_ms).await)
     }
 
     async fn fault_rows(&self, from_ms: i64, to_ms: i64) -> Result<Vec<FaultSpan>, Fault> {
@@ -62,7 +62,7 @@ impl Store {
         Ok(rows.iter().map(span).collect::<Result<_, sqlx::Error>>()?)
     }
 
-    async fn ride_rows(&self, from_ms: i64) -> Result<BTreeMap<CameraId, i64>, Fault> {
+    async fn newest_ride_rows(&self, from_ms: i64) -> Result<BTreeMap<CameraId, i64>, Fault> {
         let rows = sqlx::query(
             "SELECT camera, max(raised_at_ms) AS newest FROM alarm \
              WHERE kind = 'ebike_in_elevator' AND raised_at_ms >= ? \

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use plumb::audit::{self, Checkpoint, Key};
+use plumb::audit::{self, Algorithm, Checkpoint, Key, Signing};
 use plumb::store::inspect::{AuditFinding, AuditReport, inspect};
 use plumb::store::{Actor, AuditOutcome, Store};
 use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
@@ -22,7 +22,7 @@ struct Log {
 impl Log {
     async fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let key = Key::open_or_make(folder.path()).expect("a key");
+        let key = Key::open_or_make(folder.path(), Signing::default()).expect("a key");
         let store = open(folder.path()).await;
         let mut checkpoints = Vec::new();
         for number in 1..=ROWS {
@@ -61,7 +61,8 @@ impl Log {
 
     async fn inspect(&self, checkpoints: &[Checkpoint]) -> AuditReport {
         let public = self.key.public();
-        let report = inspect(self.folder.path(), checkpoints, Some(&public));
+        let known = [public];
+        let report = inspect(self.folder.path(), checkpoints, &known);
         report.await.expect("it can be read")
     }
 
@@ -74,6 +75,7 @@ impl Log {
         let mut previous = audit::GENESIS.to_owned();
         for row in &rows {
             let sha256 = audit::digest(
+                Algorithm::Sha256,
                 &previous,
                 &audit::Row {
                     seq: row.get("seq"),
@@ -259,7 +261,7 @@ async fn a_chain_that_was_made_anew_is_known_by_a_checkpoint_alone() {
 async fn a_checkpoint_of_another_service_or_of_nobody_proves_nothing() {
     let log = Log::new().await;
     let elsewhere = tempfile::tempdir().expect("a folder");
-    let other = Key::open_or_make(elsewhere.path()).expect("a key");
+    let other = Key::open_or_make(elsewhere.path(), Signing::default()).expect("a key");
     let known = &log.checkpoints[3];
     let foreign = other.sign(known.seq, &known.sha256, known.at_ms);
     let mut forged = known.clone();
@@ -330,6 +332,115 @@ async fn commands_at_once_make_one_chain() {
     while let Some(done) = tasks.join_next().await {
         done.expect("no panic");
     }
-    let report = inspect(folder.path(), &[], None).await.expect("readable");
+    let report = inspect(folder.path(), &[], &[]).await.expect("readable");
     assert_eq!((report.findings, report.rows), (Vec::new(), 40));
+}
+
+/// Says with what the log goes on, and writes a row.
+async fn go_on(log: &Log, algorithm: Algorithm, object: &str) {
+    let store = open(log.folder.path()).await;
+    let chained = store.chain_with(algorithm, &log.key).await;
+    chained.expect("it is committed");
+    let who = Actor::account("li");
+    let noted = store.note(&who, "evidence.seen", object, AuditOutcome::Done, None);
+    noted.await.expect("it is committed");
+    store.close().await;
+}
+
+async fn digests(log: &Log) -> Vec<(String, String)> {
+    let mut shell = shell(log.folder.path()).await;
+    let rows = sqlx::query("SELECT action, sha256 FROM audit ORDER BY seq");
+    let rows = rows.fetch_all(&mut shell).await.expect("readable");
+    rows.iter()
+        .map(|row| (row.get("action"), row.get("sha256")))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_chain_goes_on_with_sm3_where_a_row_says_so() {
+    let log = Log::new().await;
+    go_on(&log, Algorithm::Sm3, "a").await;
+    go_on(&log, Algorithm::Sm3, "b").await;
+    let rows = digests(&log).await;
+    let rows: Vec<_> = rows[8..]
+        .iter()
+        .map(|(action, digest)| (action.as_str(), digest.starts_with("sm3:")))
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            ("audit.digest", false),
+            ("audit.key", true),
+            ("evidence.seen", true),
+            ("evidence.seen", true)
+        ],
+        "told once, by a row that is still of SHA-256"
+    );
+    go_on(&log, Algorithm::Sha256, "c").await;
+    let report = log.inspect(&log.checkpoints).await;
+    assert_eq!((report.findings, report.rows), (Vec::new(), 14));
+    // An edit shows in the rows of SM3 as in the others.
+    log.tamper(&["UPDATE audit SET object = 'z' WHERE seq = 12"])
+        .await;
+    let report = log.inspect(&log.checkpoints).await;
+    let [AuditFinding::Edited { seq: 12, .. }] = report.findings.as_slice() else {
+        panic!("{:?}", report.findings);
+    };
+}
+
+#[tokio::test]
+async fn a_chain_never_changes_its_digest_silently() {
+    let log = Log::new().await;
+    // Somebody makes the last row anew with SM3, rightly chained, and no row has told of it.
+    let mut shell = shell(log.folder.path()).await;
+    let row = sqlx::query("SELECT * FROM audit WHERE seq = 8");
+    let row = row.fetch_one(&mut shell).await.expect("readable");
+    let previous: String = row.get("previous_sha256");
+    let digest = audit::digest(
+        Algorithm::Sm3,
+        &previous,
+        &audit::Row {
+            seq: 8,
+            at_ms: row.get("at_ms"),
+            who: row.get("who"),
+            action: row.get("action"),
+            object: row.get("object"),
+            outcome: row.get("outcome"),
+            detail: row.get("detail"),
+        },
+    );
+    log.tamper(&[&format!(
+        "UPDATE audit SET sha256 = '{digest}' WHERE seq = 8"
+    )])
+    .await;
+    let report = log.inspect(&[]).await;
+    let [AuditFinding::AlgorithmChanged { seq: 8, .. }] = report.findings.as_slice() else {
+        panic!("{:?}", report.findings);
+    };
+}
+
+#[tokio::test]
+async fn checkpoints_of_both_keys_are_checked_and_a_foreign_one_is_found() {
+    let log = Log::new().await;
+    let sm2 = Key::open_or_make(log.folder.path(), Signing::Sm2).expect("a key");
+    let store = open(log.folder.path()).await;
+    let chained = store.chain_with(Algorithm::Sha256, &sm2).await;
+    chained.expect("it is committed");
+    let signed = store.checkpoint(&sm2).await.expect("readable");
+    store.close().await;
+    let signed = signed.expect("there are rows");
+    assert_eq!(signed.format, "plumb-audit-checkpoint-1-sm2");
+    let mut all = log.checkpoints.clone();
+    all.push(signed.clone());
+    let own = [log.key.public(), sm2.public()];
+    let report = inspect(log.folder.path(), &all, &own).await;
+    let report = report.expect("readable");
+    assert_eq!((report.findings, report.checkpoints), (Vec::new(), 9));
+    // Without its key it is somebody else's.
+    let report = inspect(log.folder.path(), &all, &own[..1]).await;
+    let findings = report.expect("readable").findings;
+    assert_eq!(
+        findings,
+        [AuditFinding::ForeignCheckpoint { seq: signed.seq }]
+    );
 }

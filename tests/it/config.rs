@@ -178,3 +178,29 @@ fn refuses_scenes_that_cannot_be() {
         assert!(told.contains(key) && told.contains("scene.toml"), "{told}");
     }
 }
+
+#[test]
+fn a_place_is_called_by_its_building_and_elevator_unless_people_call_it_otherwise() {
+    let camera = |id: &str, rest: &str| {
+        format!(
+            "[[camera]]\nid = \"{id}\"\nsite = \"s\"\nkind = \"elevator\"\nurl = \"file:x.mp4\"\n{rest}\n"
+        )
+    };
+    let both = "building = \"Tower 5\"\nelevator = \"lift 2\"";
+    let text = [
+        "[[site]]\nid = \"s\"\n".to_owned(),
+        camera("a", both),
+        camera(
+            "b",
+            &format!("{both}\nplace = \"The lift of the kindergarten\""),
+        ),
+        camera("c", ""),
+    ];
+    let config = Config::parse(&text.concat(), Path::new(".")).expect("it is right");
+    let places: Vec<_> = config.cameras.iter().map(|c| c.place.as_str()).collect();
+    assert_eq!(
+        places,
+        ["Tower 5, lift 2", "The lift of the kindergarten", ""]
+    );
+    assert_eq!(config.cameras[1].elevator, "lift 2");
+}

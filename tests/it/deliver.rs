@@ -39,6 +39,7 @@ pub(crate) fn endpoint(id: &str, url: &str) -> EndpointConfig {
         sites: Vec::new(),
         min_score: 0.0,
         hears: plumb::store::Hears::Alarms,
+        shelved: plumb::store::Shelved::Held,
         timeout: Duration::from_secs(2),
     }
 }

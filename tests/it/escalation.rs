@@ -7,7 +7,7 @@ use std::time::Duration;
 use plumb::alarm::AlarmKind;
 use plumb::clock::{Clock, DrivenClock};
 use plumb::config::Config;
-use plumb::deliver::{Delivering, EndpointConfig, Outbox, escalation};
+use plumb::deliver::{Delivering, EndpointConfig, Outbox, overdue};
 use plumb::id::{AlarmId, EndpointId, EscalationId};
 use plumb::store::{Actor, DeliveryState, Disposition, Escalation, EventKind, Hears, Store};
 use serde_json::Value;
@@ -111,7 +111,7 @@ async fn what_nobody_acknowledges_reaches_the_chief_who_then_hears_the_rest() {
     let outbox = Outbox::start(&store, &post.delivering());
     let stop = CancellationToken::new();
     let steps = vec![step("nobody-there", AFTER, &["chief"])];
-    let looking = tokio::spawn(escalation::run(store.clone(), steps, stop.clone()));
+    let looking = tokio::spawn(overdue::run(store.clone(), steps, stop.clone()));
     let id = post
         .raise(&store, "facade-1", AlarmKind::FallingObject)
         .await;

@@ -8,8 +8,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use plumb::alarm::{AlarmKind, TrackPoint};
-use plumb::audit::Key;
-use plumb::audit::checkpoint::is_signed_text;
+use plumb::audit::{Key, Signing};
 use plumb::clock::{Clock, DrivenClock, StreamTime};
 use plumb::decode::{Decoder, Frame};
 use plumb::evidence::manifest::{AlarmRecord, FORMAT, Manifest as EvidenceManifest, StreamRecord};
@@ -77,7 +76,7 @@ pub(crate) fn bundler(folder: &Path, clock: &Arc<DrivenClock>, store: &Store) ->
         store: store.clone(),
         evidence_root: folder.join("evidence"),
         folder: folder.join("exports"),
-        key: Key::open_or_make(folder).expect("a key"),
+        key: Key::open_or_make(folder, Signing::Ed25519).expect("a key"),
         clock: Arc::clone(clock) as _,
         kinds: BTreeMap::new(),
         scenes: BTreeMap::new(),
@@ -357,7 +356,7 @@ fn check_bundle(entries: &[(String, Vec<u8>)], public_key: &str) {
     let by = &signed.signatures[0];
     assert_eq!(by.public_key, public_key);
     let text = signed_text(&signed.manifest_sha256);
-    assert!(is_signed_text(public_key, &by.signature, &text));
+    assert!(Signing::Ed25519.is_signed_text(public_key, &by.signature, &text));
     let manifest: Manifest = serde_json::from_slice(&entries[3].1).expect("a manifest");
     let told: Vec<&str> = manifest
         .files

@@ -324,7 +324,7 @@ async fn old_events_go_and_the_newest_stays_with_the_chain_whole() {
     assert_eq!(left.len(), 1);
     assert_eq!(left[0].seq, newest + 1);
     assert_eq!(house.deeds("events.pruned").await.len(), 2);
-    let report = plumb::store::inspect::inspect(house.folder.path(), &[], None).await;
+    let report = plumb::store::inspect::inspect(house.folder.path(), &[], &[]).await;
     let report = report.expect("readable");
     assert!(report.findings.is_empty(), "{:?}", report.findings);
 }

@@ -10,7 +10,7 @@ use plumb::geometry::BoxPx;
 use plumb::id::{AlarmId, CameraId, EndpointId, SiteId};
 use plumb::store::{
     Actor, AlarmEnd, AlarmFilter, AlarmState, Arrival, Attempt, Disposition, EndReason, EventKind,
-    EvidenceFile, EvidenceReport, EvidenceState, Hears, NewAlarm, Outcome, Route, Store,
+    EvidenceFile, EvidenceReport, EvidenceState, Hears, NewAlarm, Outcome, Route, Shelved, Store,
     StoreError,
 };
 use sqlx::{Connection, SqliteConnection};
@@ -77,6 +77,7 @@ fn route(endpoint: &str) -> Route {
         sites: Vec::new(),
         min_score: 0.0,
         hears: Hears::Alarms,
+        shelved: Shelved::Held,
     }
 }
 

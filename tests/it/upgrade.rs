@@ -95,7 +95,7 @@ async fn a_store_of_before_accounts_keeps_its_alarms_deliveries_and_log() {
         ]
     );
     assert!(store.accounts().await.expect("readable").is_empty());
-    let report = inspect(folder.path(), &[], None).await.expect("readable");
+    let report = inspect(folder.path(), &[], &[]).await.expect("readable");
     assert_eq!(report.findings, [], "old rows and new ones are one log");
     // References still hold: an alarm takes what belongs to it along.
     let url = format!("sqlite://{}", folder.path().join("plumb.sqlite").display());

@@ -28,6 +28,10 @@ const SIGHTINGS_MIN: usize = 6;
 /// likely if it kept its speed.
 const EVIDENCE_MIN: f64 = 16.0;
 
+/// The least evidence of a thing that may be a fall of which too little was seen: what is written for
+/// training says so of it.
+const DOUBTFUL_MIN: f64 = 6.0;
+
 /// What is demanded besides for each squared deviation that a sighting has in the mean, down or
 /// across: what winds about fits some curve by chance. Measured when falls were first raised: real
 /// ones and drawn ones had 0.0 to 0.5 deviations and evidence of 25 to 300, flakes and birds 0.5 to
@@ -107,6 +111,8 @@ pub(crate) struct Verdict {
     pub(crate) first: usize,
     /// Squared deviations by which a fall explains the track better than steady motion.
     pub(crate) evidence: f64,
+    /// How much of it such a track needs to be a fall by itself.
+    pub(crate) needed: f64,
     /// Mean squared deviation of a sighting from the fall, and across it.
     pub(crate) misfit: f64,
     pub(crate) misfit_across: f64,
@@ -124,7 +130,17 @@ pub(crate) struct Verdict {
 impl Verdict {
     /// Returns whether it is a fall of two storeys or more.
     pub(crate) fn is_fall(&self) -> bool {
-        self.against.is_none()
+        self.against.is_none() && self.evidence >= self.needed
+    }
+
+    /// Returns whether it lacks nothing but evidence.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        self.against.is_none() && self.evidence < self.needed
+    }
+
+    /// Returns how much evidence it lacks; below 0 where it has more than it needs.
+    pub(crate) fn lack(&self) -> f64 {
+        self.needed - self.evidence
     }
 
     /// Returns when it began to fall: when its speed downwards was nought.
@@ -193,6 +209,7 @@ impl Judge {
         }
         let count = sightings.len();
         let mut whole = None;
+        let mut doubtful: Option<Verdict> = None;
         // What came before the fall (a hand, a curtain) may have become part of the track.
         let base = track.sinks_from;
         let sinking = count - base;
@@ -204,15 +221,21 @@ impl Judge {
             let Some(verdict) = self.judge_part(sightings, first, movers) else {
                 continue;
             };
-            if verdict.is_fall() && waits_at(&sightings[..first], &verdict) {
-                return Some(verdict);
+            if verdict.against.is_none() && waits_at(&sightings[..first], &verdict) {
+                if verdict.is_fall() {
+                    return Some(verdict);
+                }
+                let surer = |before: Verdict| verdict.lack() < before.lack();
+                if doubtful.is_none_or(surer) {
+                    doubtful = Some(verdict);
+                }
             }
             whole.get_or_insert(Verdict {
                 against: verdict.against.or(Some("came flying")),
                 ..verdict
             });
         }
-        whole
+        doubtful.or(whole)
     }
 
     fn judge_part(&self, all: &[Sighting], first: usize, movers: usize) -> Option<Verdict> {
@@ -256,6 +279,7 @@ impl Judge {
             reference: start.at,
             first,
             evidence: steady.cost() - fitted.cost(),
+            needed: 0.0,
             misfit: fitted.misfit / samples.len() as f64,
             misfit_across,
             seen_m,
@@ -264,7 +288,8 @@ impl Judge {
             across,
             against: None,
         };
-        verdict.against = if verdict.evidence < evidence_needed(&verdict, sightings, movers) {
+        verdict.needed = evidence_needed(&verdict, sightings, movers);
+        verdict.against = if verdict.evidence < DOUBTFUL_MIN {
             Some("no acceleration")
         } else {
             self.objection(&verdict, sightings, lasted_s, fitted.strain)

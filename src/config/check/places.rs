@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use toml::Spanned;
 
 use super::Check;
-use crate::config::{Site, file};
+use crate::config::{Problem, Site, file};
 use crate::id::{CameraId, SiteId};
 use crate::report::code;
 use crate::report::inventory::{Building, CameraEntry, Elevator, Inventory, SiteEntry};
@@ -134,40 +134,45 @@ impl Check<'_> {
         }
     }
 
+    /// Returns the id of the building or elevator that the camera watches. One that is not listed is
+    /// no failure: the reports then say that nobody watches the listed ones.
     fn watches(&mut self, file: &file::File, camera: &file::Camera) -> Option<String> {
-        let (key, given, other, known): (_, _, _, Vec<&str>) = match camera.kind {
-            Kind::Facade => (
-                "building",
-                &camera.building,
-                &camera.elevator,
-                file.building
-                    .iter()
-                    .map(|one| one.id.get_ref().as_str())
-                    .collect(),
-            ),
-            Kind::Elevator => (
-                "elevator",
-                &camera.elevator,
-                &camera.building,
-                file.elevator
-                    .iter()
-                    .map(|one| one.id.get_ref().as_str())
-                    .collect(),
-            ),
+        let site = camera.site.get_ref();
+        let (key, named, found) = match camera.kind {
+            Kind::Facade => {
+                let mut all = file.building.iter();
+                let found =
+                    all.find(|one| one.site.get_ref() == site && one.is_called(&camera.building));
+                (
+                    "building",
+                    &camera.building,
+                    found.map(|one| one.id.get_ref()),
+                )
+            }
+            Kind::Elevator => {
+                let mut all = file.elevator.iter();
+                let found = all.find(|one| {
+                    one.site.get_ref() == site
+                        && one.is_called(&camera.elevator)
+                        && (one.building.is_empty() || one.building == camera.building)
+                });
+                (
+                    "elevator",
+                    &camera.elevator,
+                    found.map(|one| one.id.get_ref()),
+                )
+            }
         };
-        if let Some(other) = other {
-            let told = format!(
-                "a camera of kind {} watches a {key}: use that key",
-                camera.kind
-            );
-            self.tell(Some(other), told);
+        if found.is_none()
+            && !named.is_empty()
+            && !(file.building.is_empty() && file.elevator.is_empty())
+        {
+            let line = file::line_of(self.text, camera.id.span().start);
+            let told =
+                format!("there is no [[{key}]] {named:?}: reports do not count this camera for it");
+            self.advice.push(Problem::new(Some(line), told));
         }
-        let given = given.as_ref()?;
-        if !known.contains(&given.get_ref().as_str()) {
-            let told = format!("there is no [[{key}]] with id {:?}", given.get_ref());
-            self.tell(Some(given), told);
-        }
-        Some(given.get_ref().clone())
+        found.cloned()
     }
 
     fn place(&mut self, camera: &file::Camera) -> Option<(f64, f64)> {

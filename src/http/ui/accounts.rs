@@ -27,6 +27,7 @@ struct AccountsPage {
 
 struct AccountView {
     name: String,
+    display_name: String,
     /// As a choice's word: `manager+admin`.
     roles: String,
     roles_text: String,
@@ -84,6 +85,7 @@ fn account_view(t: &'static Texts, account: AccountRecord, who: &Principal) -> A
     AccountView {
         is_own: who.actor.as_str() == account.name.as_str(),
         name: account.name.to_string(),
+        display_name: account.display_name.unwrap_or_default(),
         roles: words.join("+"),
         roles_text: roles_text(t, &account.roles),
         state_text,

@@ -6,8 +6,10 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
 
-use super::board::{HANDLERS, handlers};
+use super::board::{HANDLERS, Handler, handlers};
 use super::charts::{self, FallChart};
+use super::facade_drawing;
+use super::filter::Chosen;
 use super::language::Language;
 use super::view::{AlarmView, DeliveryView};
 use super::{Frame, page};
@@ -16,9 +18,11 @@ use crate::auth::Role;
 use crate::evidence;
 use crate::http::access::Principal;
 use crate::http::error::ApiError;
-use crate::http::query::NoQuery;
+use crate::http::query::Query;
+use crate::http::replays::kind_of;
 use crate::http::v1::alarms::find;
 use crate::http::{Api, Service};
+use crate::id::AlarmId;
 use crate::scene::Scene;
 use crate::scene::facade::FacadeScene;
 use crate::store::{AlarmDetail, Deletion, EscalationRecord, EvidenceState, Hold, NoteRecord};
@@ -28,13 +32,15 @@ use crate::store::{AlarmDetail, Deletion, EscalationRecord, EvidenceState, Hold,
 struct AlarmPage {
     frame: Frame,
     seq: i64,
+    beside: BesideView,
     alarm: AlarmView,
     may_handle: bool,
     may_hold: bool,
     hold: Option<Hold>,
     deletion: Option<Deletion>,
     may_mend: bool,
-    handlers: Vec<String>,
+    handlers: Vec<Handler>,
+    may_replay: bool,
     clip: Option<String>,
     manifest: String,
     strobe: Option<String>,
@@ -51,18 +57,51 @@ struct AlarmPage {
     track: String,
 }
 
+/// The way to the alarms beside this one within the reader's filter, and whether they have looked
+/// through this one.
+struct BesideView {
+    newer: Option<String>,
+    older: Option<String>,
+    list: Option<String>,
+    is_reviewed: bool,
+    may_mark: bool,
+}
+
+impl BesideView {
+    async fn new(
+        api: &Api,
+        chosen: &Chosen,
+        detail: &AlarmDetail,
+        frame: &Frame,
+    ) -> Result<Self, ApiError> {
+        let id = detail.alarm.id;
+        let reader = frame.who.as_ref().map_or("", |who| who.login.as_str());
+        let beside = api.store.beside(&chosen.filter(reader), id).await?;
+        let address = |id: AlarmId| chosen.address(&format!("/alarms/{id}"), &[]);
+        let reviewed = api.store.reviewed_of(&[id], reader).await?;
+        Ok(Self {
+            newer: beside.newer.map(address),
+            older: beside.older.map(address),
+            list: chosen.is_narrow().then(|| chosen.address("/review", &[])),
+            is_reviewed: !reviewed.is_empty(),
+            may_mark: frame.is(&[Role::Manager]) && !detail.alarm.kind.is_fault(),
+        })
+    }
+}
+
 /// The page of one alarm.
 pub(crate) async fn show(
     State(service): State<Arc<Service>>,
     who: Principal,
     language: Language,
     Path(id): Path<String>,
-    _: NoQuery,
+    Query(chosen): Query<Chosen>,
 ) -> Result<Response, ApiError> {
     let (api, t) = (&service.api, language.texts());
     let seq = *api.store.newest_seq().borrow();
     let detail = find(&service, &id).await?;
-    let frame = Frame::of(language, &format!("/alarms/{}", detail.alarm.id), &who);
+    let path = chosen.address(&format!("/alarms/{}", detail.alarm.id), &[]);
+    let frame = Frame::of(language, &path, &who);
     let url = |name: &str| {
         let known = detail.files.iter().any(|file| file.name == name);
         known.then(|| format!("/api/v1/alarms/{}/evidence/{name}", detail.alarm.id))
@@ -73,11 +112,15 @@ pub(crate) async fn show(
     let track = serde_json::to_string(&detail.track);
     page(&AlarmPage {
         seq,
+        beside: BesideView::new(api, &chosen, &detail, &frame).await?,
         may_handle: frame.is(&HANDLERS),
         may_hold: frame.is(&[Role::Manager]),
         hold: detail.alarm.hold.clone(),
         deletion: detail.alarm.evidence_deleted,
         may_mend: frame.is(&[Role::Manager]),
+        may_replay: frame.is(&[Role::Auditor])
+            && kind_of(detail.alarm.kind).is_some()
+            && url(evidence::CLIP).is_some(),
         handlers: handlers(&service).await?,
         clip: url(evidence::CLIP),
         manifest: url(evidence::MANIFEST).unwrap_or_default(),
@@ -95,17 +138,24 @@ pub(crate) async fn show(
         fall: is_fall
             .then(|| charts::fall(t, &detail.track, facade))
             .flatten(),
-        floors: detail
-            .alarm
-            .origin
-            .as_ref()
-            .and_then(|origin| charts::floors(t, origin, facade.map(|(scene, _)| scene.floors))),
+        floors: facade
+            .zip(detail.alarm.origin.as_ref())
+            .and_then(|((scene, size_px), origin)| {
+                facade_drawing::draw(t, origin, &detail.track, scene, size_px)
+            }),
         ride: (detail.alarm.kind == AlarmKind::EbikeInElevator)
             .then(|| charts::ride(t, &detail.alarm, &detail.track)),
         alarm: AlarmView::new(api, t, &detail.alarm),
         track: track.map_err(|error| ApiError::internal("a track", &error))?,
         escalations: detail.escalations,
-        notes: detail.notes,
+        notes: detail
+            .notes
+            .into_iter()
+            .map(|note| NoteRecord {
+                who: api.store.name_of(&note.who),
+                ..note
+            })
+            .collect(),
         deliveries: detail
             .deliveries
             .into_iter()

@@ -26,6 +26,7 @@ struct AlarmsPage {
     frame: Frame,
     kind: String,
     state: String,
+    shelved: String,
     site: String,
     camera: String,
     from: String,
@@ -44,6 +45,8 @@ struct AlarmsPage {
 pub(crate) struct ListQuery {
     kind: Option<String>,
     state: Option<String>,
+    /// `yes` or `no`.
+    shelved: Option<String>,
     site: Option<String>,
     camera: Option<String>,
     /// The first day, in this machine's zone.
@@ -74,7 +77,7 @@ impl Parameters for Wanted {
         const ID: &str = "1 to 64 letters, digits, '.', '_' or '-'";
         const DAY: &str = "a day such as 2026-01-31";
         let text = |name| given.text(name).filter(|text| !text.is_empty());
-        let names = ["kind", "state", "site", "camera", "from", "to"];
+        let names = ["kind", "state", "shelved", "site", "camera", "from", "to"];
         let texts = names.map(|name| (name, text(name).unwrap_or("").to_owned()));
         let day = |name| match text(name) {
             Some(_) => given.value::<Date>(name, DAY),
@@ -87,15 +90,26 @@ impl Parameters for Wanted {
                 state: text("state").map_or(Ok(None), |_| {
                     given.word("state", "raised, acknowledged or closed")
                 })?,
+                shelved: text("shelved").map_or(Ok(None), |_| {
+                    given.checked("shelved", "yes or no", yes_or_no)
+                })?,
                 site: text("site").map_or(Ok(None), |_| given.value("site", ID))?,
                 camera: text("camera").map_or(Ok(None), |_| given.value("camera", ID))?,
                 from_ms: day("from")?.and_then(begin_ms),
                 to_ms: day("to")?.and_then(|last| begin_ms(last.checked_add(1.day()).ok()?)),
-                min_score: None,
+                ..AlarmFilter::default()
             },
             after: after.map_err(|_| ApiError::BadCursor)?,
             texts: texts.into(),
         })
+    }
+}
+
+fn yes_or_no(text: &str) -> Option<bool> {
+    match text {
+        "yes" => Some(true),
+        "no" => Some(false),
+        _ => None,
     }
 }
 
@@ -123,6 +137,7 @@ pub(crate) async fn show(
         frame: Frame::of(language, &address(&wanted, None), &who),
         kind: wanted.text("kind"),
         state: wanted.text("state"),
+        shelved: wanted.text("shelved"),
         site: wanted.text("site"),
         camera: wanted.text("camera"),
         from: wanted.text("from"),

@@ -33,12 +33,17 @@ const ASSETS: &[Asset] = &[
     script("cameras.js", include_str!("assets/cameras.js")),
     script("exports.js", include_str!("assets/exports.js")),
     script("handle.js", include_str!("assets/handle.js")),
+    script("live.js", include_str!("assets/live.js")),
     script("page.js", include_str!("assets/page.js")),
+    script("review.js", include_str!("assets/review.js")),
+    script("replay.js", include_str!("assets/replay.js")),
     script("scene.js", include_str!("assets/scene.js")),
     script("scene-drawing.js", include_str!("assets/scene-drawing.js")),
     script("scene-fields.js", include_str!("assets/scene-fields.js")),
+    script("shelves.js", include_str!("assets/shelves.js")),
     script("sound.js", include_str!("assets/sound.js")),
     script("stream.js", include_str!("assets/stream.js")),
+    script("wall.js", include_str!("assets/wall.js")),
 ];
 
 /// One asset; a browser asks whether it has changed and is mostly told that it has not.

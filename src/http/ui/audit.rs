@@ -16,7 +16,7 @@ use crate::http::v1::audit::Wanted;
 use crate::store::{AuditFilter, AuditOutcome, AuditRecord};
 
 /// What there is to be chosen from when somebody types; others may be typed.
-const ACTIONS: [&str; 17] = [
+const ACTIONS: &[&str] = &[
     "session.begun",
     "session.ended",
     "evidence.seen",
@@ -28,6 +28,8 @@ const ACTIONS: [&str; 17] = [
     "alarm.noted",
     "alarm.closed",
     "delivery.requeued",
+    "replay.begun",
+    "replay.ended",
     "account.added",
     "account.roles",
     "account.password",
@@ -100,7 +102,7 @@ pub(crate) async fn show(
         who: text(&filter.who),
         action: text(&filter.action),
         object: text(&filter.object),
-        actions: &ACTIONS,
+        actions: ACTIONS,
         next: oldest.map(|before| address(&filter, Some(before))),
         rows: rows.into_iter().map(RowView::from).collect(),
     })

@@ -8,6 +8,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 
 use super::language::Language;
+use super::shelves::{self, ShelfView};
 use super::texts::Texts;
 use super::view::AlarmView;
 use super::{Frame, page};
@@ -17,7 +18,7 @@ use crate::http::access::Principal;
 use crate::http::error::ApiError;
 use crate::http::query::NoQuery;
 use crate::http::v1::alarms::find;
-use crate::store::{AlarmFilter, AlarmRecord, AlarmState};
+use crate::store::{AccountRecord, AlarmFilter, AlarmRecord, AlarmState};
 
 /// Unacknowledged alarms that the board shows; more stand in the list, and the board says so.
 const RAISED_MAX: u32 = 200;
@@ -37,7 +38,15 @@ struct BoardPage {
     more: bool,
     taken: Vec<AlarmView>,
     may_handle: bool,
-    handlers: Vec<String>,
+    shelves: Vec<ShelfView>,
+    handlers: Vec<Handler>,
+}
+
+/// Somebody to whom an alarm can be assigned.
+pub(super) struct Handler {
+    pub(super) account: String,
+    /// What pages call them.
+    pub(super) name: String,
 }
 
 #[derive(Template)]
@@ -62,7 +71,10 @@ pub(crate) async fn show(
         state: Some(state),
         ..AlarmFilter::default()
     };
-    let raised = of(AlarmState::Raised);
+    let raised = AlarmFilter {
+        shelved: Some(false),
+        ..of(AlarmState::Raised)
+    };
     let raised = api.store.alarms(&raised, None, RAISED_MAX).await?;
     let taken = of(AlarmState::Acknowledged);
     let taken = api.store.alarms(&taken, None, TAKEN_MAX).await?;
@@ -81,6 +93,7 @@ pub(crate) async fn show(
         more: raised.next.is_some(),
         raised: views(raised.items),
         taken: views(taken.items),
+        shelves: shelves::open(&service, t).await?,
         handlers: handlers(&service).await?,
     })
 }
@@ -103,10 +116,17 @@ pub(crate) async fn card(
 }
 
 /// Returns the accounts to which an alarm can be assigned.
-pub(super) async fn handlers(service: &Service) -> Result<Vec<String>, ApiError> {
+pub(super) async fn handlers(service: &Service) -> Result<Vec<Handler>, ApiError> {
     let accounts = service.api.store.accounts().await?;
     let may = accounts
         .into_iter()
         .filter(|account| account.disabled_at_ms.is_none() && account.roles.any_of(&HANDLERS));
-    Ok(may.map(|account| account.name.to_string()).collect())
+    let handler = |account: AccountRecord| {
+        let account = account.name.to_string();
+        Handler {
+            name: service.api.store.name_of(&account),
+            account,
+        }
+    };
+    Ok(may.map(handler).collect())
 }

@@ -5,9 +5,9 @@
 use std::fmt::Write;
 
 use super::texts::{Texts, fill};
-use crate::alarm::{Origin, TrackPoint};
+use crate::alarm::TrackPoint;
 use crate::clock::StreamTime;
-use crate::geometry::Point;
+use crate::geometry::{BoxPx, Point};
 use crate::polynomial;
 use crate::scene::facade::FacadeScene;
 use crate::store::AlarmRecord;
@@ -129,8 +129,47 @@ impl Axes {
     }
 }
 
+/// Returns two tracks of one alarm in one drawing, in the picture's own proportions: rings for the
+/// recorded one, dots for the replayed one; none where both are empty.
+pub(super) fn two_tracks(
+    t: &Texts,
+    recorded: &[TrackPoint],
+    replayed: &[TrackPoint],
+) -> Option<String> {
+    const DRAWN_HEIGHT: f64 = 360.0;
+    let places = || recorded.iter().chain(replayed).map(|point| &point.area);
+    places().next()?;
+    let ends = |of: fn(&BoxPx) -> f64| {
+        let values = || places().map(of);
+        let (low, high) = (
+            values().fold(f64::INFINITY, f64::min),
+            values().fold(f64::NEG_INFINITY, f64::max),
+        );
+        (low, (high - low).max(1.0))
+    };
+    let ((left, width), (top, height)) = (ends(|area| area.x_px), ends(|area| area.y_px));
+    let scale = ((WIDTH - 2.0 * MARGIN) / width).min((DRAWN_HEIGHT - 2.0 * MARGIN) / height);
+    let (room_x, room_y) = (WIDTH - width * scale, DRAWN_HEIGHT - height * scale);
+    let mut svg = svg(t.replay_chart, DRAWN_HEIGHT);
+    for (track, look) in [
+        (
+            recorded,
+            format!("r=\"7\" fill=\"none\" stroke=\"{FITTED}\" stroke-width=\"1.5\""),
+        ),
+        (replayed, format!("r=\"3\" fill=\"{SEEN}\"")),
+    ] {
+        for point in track {
+            let x = room_x / 2.0 + (point.area.x_px - left) * scale;
+            let y = room_y / 2.0 + (point.area.y_px - top) * scale;
+            let _ = write!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" {look}/>");
+        }
+    }
+    svg.push_str("</svg>");
+    Some(svg)
+}
+
 /// Returns 0 and some round numbers up to `last`.
-fn round_steps(last: f64) -> Vec<f64> {
+pub(super) fn round_steps(last: f64) -> Vec<f64> {
     let rough = last / 4.0;
     let power = 10_f64.powf(rough.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0]
@@ -157,51 +196,6 @@ fn parabola(seen: &[(f64, f64)]) -> Option<[f64; 3]> {
 }
 
 /// Returns the building's floors as a bar with the interval of the floor of origin; none where the
-/// floor or the building is unknown.
-pub(super) fn floors(t: &Texts, origin: &Origin, floors: Option<i32>) -> Option<String> {
-    const HIGH: f64 = 96.0;
-    let (floor, floors) = (origin.floor?, floors?.max(1));
-    let (min, max) = (
-        origin.floor_min.unwrap_or(floor),
-        origin.floor_max.unwrap_or(floor),
-    );
-    let mut svg = svg(t.floor_chart, HIGH);
-    let width = (WIDTH - 2.0 * MARGIN) / f64::from(floors);
-    let x = |floor: i32| MARGIN + f64::from(floor.clamp(1, floors) - 1) * width;
-    for number in 1..=floors {
-        let fill = match number {
-            number if number == floor => ALARM,
-            number if (min..=max).contains(&number) => "#8a3b34",
-            _ => LINE,
-        };
-        let _ = write!(
-            svg,
-            "<rect x=\"{:.1}\" y=\"24\" width=\"{:.1}\" height=\"36\" fill=\"{fill}\"/>",
-            x(number) + 0.5,
-            (width - 1.0).max(0.5)
-        );
-    }
-    let mut label = |number: i32, y: f64| {
-        let _ = write!(
-            svg,
-            "<text x=\"{:.1}\" y=\"{y}\" text-anchor=\"middle\">{number}</text>",
-            x(number) + width / 2.0
-        );
-    };
-    for number in [1, floors] {
-        label(number, 80.0);
-    }
-    if min != floor && min > 1 {
-        label(min, 80.0);
-    }
-    if max != floor && max < floors {
-        label(max, 80.0);
-    }
-    label(floor, 17.0);
-    svg.push_str("</svg>");
-    Some(svg)
-}
-
 /// Returns the ride as a line in time: when the e-bike was first seen, when the alarm was raised,
 /// each look that found it, and its end.
 pub(super) fn ride(t: &Texts, alarm: &AlarmRecord, track: &[TrackPoint]) -> String {
@@ -256,7 +250,8 @@ pub(super) fn ride(t: &Texts, alarm: &AlarmRecord, track: &[TrackPoint]) -> Stri
     svg
 }
 
-fn svg(label: &str, height: f64) -> String {
+/// Begins a drawing as wide as all of them.
+pub(super) fn svg(label: &str, height: f64) -> String {
     format!("<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{label}\">")
 }
 
@@ -310,21 +305,6 @@ mod tests {
         assert_eq!(plain.g_text, None, "pixels have no gravity");
         assert!(plain.svg.contains(" px<"), "{}", plain.svg);
         assert!(fall(&EN, &falling()[..3], None).is_none());
-    }
-
-    #[test]
-    fn the_floor_bar_shows_each_floor_and_the_interval() {
-        let origin = Origin {
-            x_px: 0.0,
-            y_px: 0.0,
-            floor: Some(14),
-            floor_min: Some(13),
-            floor_max: Some(15),
-        };
-        let svg = floors(&EN, &origin, Some(24)).expect("both are known");
-        assert_eq!(svg.matches("<rect").count(), 24);
-        assert_eq!(svg.matches("#8a3b34").count(), 2);
-        assert!(floors(&EN, &origin, None).is_none());
     }
 
     #[test]

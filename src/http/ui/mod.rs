@@ -10,16 +10,26 @@ pub(super) mod alarms;
 pub(super) mod assets;
 pub(super) mod audit;
 pub(super) mod board;
+mod calendar;
 pub(super) mod cameras;
 mod charts;
+mod facade_drawing;
+mod filter;
 pub(super) mod exports;
 pub(super) mod language;
 pub(super) mod password;
 pub(super) mod reports;
+mod period;
+pub(super) mod places;
+pub(super) mod review;
+pub(super) mod replays;
 pub(super) mod scene;
+pub(super) mod shelves;
 pub(super) mod sign_in;
 pub(super) mod texts;
+pub(super) mod trends;
 mod view;
+pub(super) mod wall;
 
 use askama::Template;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -35,7 +45,7 @@ use texts::Texts;
 /// A page loads its own script, style, pictures and events from this service, and nothing else
 /// from anywhere; it sends forms nowhere else and is framed by nobody.
 const PAGE_SOURCES: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self'; \
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; \
      connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 );
 
@@ -59,11 +69,15 @@ pub(crate) struct Frame {
 /// Who has signed in, as pages show it.
 pub(crate) struct Who {
     pub(crate) name: String,
+    /// The account's name, as the store knows it.
+    pub(crate) login: String,
     pub(crate) roles: Roles,
     /// The session's CSRF text.
     pub(crate) csrf: String,
     /// Nothing may be opened until the password is changed.
     pub(crate) must_change_password: bool,
+    /// Alarms that a reviewer has not looked through; none for others.
+    pub(crate) unreviewed: Option<u32>,
 }
 
 impl Frame {
@@ -82,10 +96,12 @@ impl Frame {
         let session = who.session.as_ref();
         Self {
             who: Some(Who {
-                name: who.actor.as_str().to_owned(),
+                name: who.name.clone(),
+                login: who.actor.as_str().to_owned(),
                 roles: who.roles.clone(),
                 csrf: session.map_or_else(String::new, |session| session.secret.csrf()),
                 must_change_password: session.is_some_and(|s| s.must_change_password),
+                unreviewed: who.unreviewed,
             }),
             ..Self::open(language, path)
         }
@@ -106,9 +122,12 @@ impl Frame {
             Role::Auditor,
             Role::Maintainer,
         ];
-        let all: [(&[Role], &'static str, &'static str); 7] = [
+        let all: [(&[Role], &'static str, &'static str); 11] = [
             (&READERS, "/board", t.board),
             (&READERS, "/alarms", t.alarms),
+            (&READERS, "/shelves", t.shelves),
+            (&READERS, "/review", t.review),
+            (&READERS, "/wall", t.wall),
             (&keepers, "/cameras", t.cameras),
             (
                 &[Role::Manager, Role::Auditor],
@@ -117,14 +136,37 @@ impl Frame {
             ),
             (&READERS, "/exports", self.language.records().exports),
             (&[Role::Auditor], "/audit", t.audit),
+            (&[Role::Auditor], "/replays", t.replays),
             (&[Role::Admin, Role::Auditor], "/accounts", t.accounts),
         ];
         let own = all.into_iter().filter(|(roles, ..)| self.is(roles));
         own.map(|(_, path, name)| (path, name)).collect()
     }
 
-    /// Returns whether this page is the one at `path`.
+    /// Returns the pages of the review, with their names.
+    pub(crate) fn review_tabs(&self) -> [(&'static str, &'static str); 3] {
+        let t = self.t;
+        [
+            ("/review", t.review_events),
+            ("/review/places", t.places),
+            ("/review/trends", t.trends),
+        ]
+    }
+
+    /// Returns how many alarms the reader has not looked through, where that is asked of them.
+    pub(crate) fn unreviewed(&self) -> Option<u32> {
+        self.who.as_ref().and_then(|who| who.unreviewed)
+    }
+
+    /// Returns whether this page is the one at `path` or one below it.
     pub(crate) fn is_at(&self, path: &str) -> bool {
+        let own = self.path.split('?').next().unwrap_or_default();
+        let below = own.strip_prefix(path);
+        below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
+    }
+
+    /// Returns whether this page is the one at `path`.
+    pub(crate) fn is_just(&self, path: &str) -> bool {
         self.path.split('?').next() == Some(path)
     }
 

@@ -20,6 +20,8 @@ pub(super) struct AlarmView {
     pub(super) place: String,
     pub(super) camera: String,
     pub(super) site: String,
+    /// Building and elevator, where they are known and the place does not say them.
+    pub(super) within: Option<String>,
     pub(super) floor: Option<String>,
     pub(super) score: String,
     pub(super) state: &'static str,
@@ -40,6 +42,7 @@ pub(super) struct AlarmView {
     pub(super) note: Option<String>,
     /// When it went further, 0 where it did not.
     pub(super) escalated_at_ms: i64,
+    pub(super) shelved: bool,
 }
 
 impl AlarmView {
@@ -62,6 +65,7 @@ impl AlarmView {
             place,
             camera,
             site: site_name(api, &alarm.site),
+            within: within(api, &alarm.camera, &alarm.place),
             floor: alarm.origin.as_ref().and_then(|origin| floor(t, origin)),
             score: format!("{:.2}", alarm.score),
             state: alarm.state.as_str(),
@@ -72,12 +76,18 @@ impl AlarmView {
             raised_at: moment(alarm.raised_at_ms),
             ended_at_ms: alarm.ended_at_ms,
             ended_at: alarm.ended_at_ms.map(moment).unwrap_or_default(),
-            holder: holder(alarm),
-            acknowledged_by: alarm.acknowledged_by.clone(),
+            holder: holder(alarm).map(|who| api.store.name_of(&who)),
+            acknowledged_by: alarm
+                .acknowledged_by
+                .as_deref()
+                .map(|who| api.store.name_of(who)),
             acknowledged_at_ms: alarm.acknowledged_at_ms.unwrap_or_default(),
-            closed_by: closed.filter(|_| alarm.state == AlarmState::Closed),
+            closed_by: closed
+                .filter(|_| alarm.state == AlarmState::Closed)
+                .map(|who| api.store.name_of(&who)),
             closed_at_ms: alarm.closed_at_ms.unwrap_or_default(),
             note: alarm.note.clone(),
+            shelved: alarm.shelved,
             escalated_at_ms: alarm.escalated_at_ms.unwrap_or_default(),
         }
     }
@@ -107,6 +117,17 @@ pub(super) fn floor(t: &Texts, origin: &Origin) -> Option<String> {
         (Some(min), Some(max)) if min < max => fill(t.floor_between, &[&floor, &min, &max]),
         _ => fill(t.floor_exact, &[&floor]),
     })
+}
+
+/// Returns the camera's building and elevator without what the place says already.
+pub(super) fn within(api: &Api, id: &CameraId, place: &str) -> Option<String> {
+    let camera = api.cameras.iter().find(|camera| camera.id == *id)?;
+    let parts = [camera.building.as_str(), camera.elevator.as_str()];
+    let unsaid: Vec<_> = parts
+        .into_iter()
+        .filter(|part| !part.is_empty() && !place.contains(part))
+        .collect();
+    (!unsaid.is_empty()).then(|| unsaid.join(" · "))
 }
 
 pub(super) fn camera_name(api: &Api, id: &CameraId) -> String {

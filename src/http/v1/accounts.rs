@@ -15,6 +15,7 @@ use crate::http::error::ApiError;
 use crate::http::openapi::{BadBody, Conflict, NotFound};
 use crate::http::query::{NoQuery, shortened};
 use crate::id::AccountId;
+use crate::store::name::NAME_CHARS_MAX;
 use crate::store::{AccountRecord, PasswordKind};
 
 /// All accounts.
@@ -40,6 +41,15 @@ pub(crate) struct NewAccount {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewRoles {
     pub roles: Roles,
+}
+
+/// What people call the owner of an account.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewDisplayName {
+    /// None takes it away.
+    #[schema(max_length = 64)]
+    pub display_name: Option<String>,
 }
 
 /// A password that is told this once.
@@ -117,6 +127,53 @@ pub(crate) async fn set_roles(
     let store = &service.api.store;
     store.set_roles(&name, &new.roles, &who.actor).await?;
     list(State(service), query).await
+}
+
+/// Says what pages call the account's owner. The log of what was done goes on naming the account.
+#[utoipa::path(
+    post,
+    operation_id = "set_account_display_name",
+    path = "/api/v1/accounts/{name}/display-name",
+    tag = "people",
+    params(("name" = String, Path, description = "The account's name")),
+    request_body = NewDisplayName,
+    responses(
+        (status = 200, description = "All accounts", body = AccountList),
+        BadBody, NotFound, Conflict
+    )
+)]
+pub(crate) async fn set_display_name(
+    State(service): State<Arc<Service>>,
+    who: Principal,
+    Path(name): Path<String>,
+    query: NoQuery,
+    JsonBody(new): JsonBody<NewDisplayName>,
+) -> Result<Json<AccountList>, ApiError> {
+    let name = parse(&name)?;
+    let wanted = display_name(new.display_name.as_deref().unwrap_or(""))?;
+    let store = &service.api.store;
+    store.set_display_name(&name, wanted, &who.actor).await?;
+    list(State(service), query).await
+}
+
+/// Returns the name without the blanks around it; none when nothing is left. Fails when it is long or
+/// holds what cannot be seen: a name must read as it is written.
+fn display_name(given: &str) -> Result<Option<&str>, ApiError> {
+    let given = given.trim();
+    let refused = |reason: &str| ApiError::BadBody {
+        reason: format!("display_name {reason}"),
+    };
+    if given.chars().count() > NAME_CHARS_MAX {
+        return Err(refused("is longer than 64 characters"));
+    }
+    let is_hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
+    };
+    if given.contains(is_hidden) {
+        return Err(refused("holds characters that cannot be seen"));
+    }
+    Ok((!given.is_empty()).then_some(given))
 }
 
 /// Gives the account a one-time password, which is told this once; unlocks it and ends its

@@ -28,6 +28,8 @@ const NOTE_CHARS_MAX: usize = 2000;
 const KINDS: &str = "falling_object, ebike_in_elevator, no_picture, frozen_picture, occluded, \
     view_moved, shake, slow_frames, clock_drift, flooded, disk_filling or disk_full";
 
+const DISPOSITIONS: &str = "confirmed, false_alarm, technical or test";
+
 /// Which alarms are wanted; what is left out does not matter.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -42,6 +44,13 @@ pub(crate) struct AlarmQuery {
     camera: Option<String>,
     kind: Option<AlarmKind>,
     state: Option<AlarmState>,
+    /// Only shelved ones, or only announced ones.
+    shelved: Option<bool>,
+    disposition: Option<Disposition>,
+    /// Of this building or elevator, by its name.
+    place: Option<String>,
+    /// With this floor of origin.
+    floor: Option<i32>,
     /// Raised at or after this moment (RFC 3339).
     #[param(format = DateTime, example = "2026-01-31T18:00:00+08:00")]
     from: Option<String>,
@@ -87,6 +96,11 @@ impl Parameters for Wanted {
                 camera: given.value::<CameraId>("camera", ID)?,
                 kind: given.word("kind", KINDS)?,
                 state: given.word("state", "raised, acknowledged or closed")?,
+                shelved: given.value("shelved", "true or false")?,
+                disposition: given.word("disposition", DISPOSITIONS)?,
+                place: given.text("place").map(str::to_owned),
+                floor: given.value("floor", "a floor's number")?,
+                unreviewed_by: None,
                 from_ms: moment_ms("from")?,
                 to_ms: moment_ms("to")?,
                 min_score: given.checked("min_score", "a number from 0 to 1", |text| {

@@ -1,10 +1,14 @@
 //! A camera's newest picture, encoded when somebody asks for it.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{Path, State};
 use axum::http::{HeaderName, header};
 use axum::response::IntoResponse;
+use bytes::Bytes;
+use jiff::Timestamp;
+use utoipa::IntoParams;
 
 use super::cameras;
 use crate::decode::Frame;
@@ -12,11 +16,75 @@ use crate::evidence::{picture, redact};
 use crate::geometry::Polygon;
 use crate::http::error::ApiError;
 use crate::http::openapi::NotFound;
-use crate::http::query::NoQuery;
+use crate::http::query::{Given, Parameters, Query};
 use crate::http::{CameraInfo, Service};
+use crate::id::CameraId;
 
 /// When the picture was taken, by RFC 3339.
 const CAPTURED_AT: HeaderName = HeaderName::from_static("x-captured-at");
+
+/// How large a picture is wanted.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(
+    dead_code,
+    reason = "its fields are what OpenAPI names; `Wanted` holds the checked values"
+)]
+pub(crate) struct PictureQuery {
+    /// 320, 640 or 1280 pixels across; left out, as large as the camera sends it.
+    width: Option<u32>,
+}
+
+/// The checked parameters of [`PictureQuery`].
+pub(crate) struct Wanted {
+    detail: Detail,
+}
+
+impl Parameters for Wanted {
+    type Named = PictureQuery;
+
+    fn read(given: &Given) -> Result<Self, ApiError> {
+        // Few, so that what one has encoded serves the next.
+        let width = given.checked("width", "320, 640 or 1280", |text| {
+            let width = text.parse().ok();
+            width.filter(|width| [320, 640, 1280].contains(width))
+        })?;
+        Ok(Self {
+            detail: Detail::Masked(width),
+        })
+    }
+}
+
+/// The newest encoded picture of each camera in each size: many walls cost one encoding. Holds one
+/// picture a camera and size, and nothing older than the camera's newest when it is asked for.
+#[derive(Debug, Default)]
+pub(in crate::http) struct Encoded(Mutex<BTreeMap<(CameraId, Detail), Picture>>);
+
+#[derive(Debug)]
+struct Picture {
+    taken_at: Timestamp,
+    masks: Vec<Polygon>,
+    bytes: Bytes,
+}
+
+impl Encoded {
+    fn of(
+        &self,
+        camera: &CameraId,
+        detail: Detail,
+        at: Timestamp,
+        masks: &[Polygon],
+    ) -> Option<Bytes> {
+        let pictures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let picture = pictures.get(&(camera.clone(), detail))?;
+        (picture.taken_at == at && picture.masks == masks).then(|| picture.bytes.clone())
+    }
+
+    fn put(&self, camera: &CameraId, detail: Detail, picture: Picture) {
+        let mut pictures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pictures.insert((camera.clone(), detail), picture);
+    }
+}
 
 /// The camera's newest picture.
 #[utoipa::path(
@@ -24,9 +92,9 @@ const CAPTURED_AT: HeaderName = HeaderName::from_static("x-captured-at");
     operation_id = "camera_snapshot",
     path = "/api/v1/cameras/{id}/snapshot.jpg",
     tag = "cameras",
-    params(("id" = String, Path, description = "The camera's id in the config")),
+    params(("id" = String, Path, description = "The camera's id in the config"), PictureQuery),
     responses(
-        (status = 200, description = "In full resolution, the scene's masks in black; the header `x-captured-at` says when it \
+        (status = 200, description = "In full resolution or of the width asked for, the scene's masks in black; the header `x-captured-at` says when it \
          was taken", body = Vec<u8>, content_type = "image/jpeg"),
         NotFound
     )
@@ -34,17 +102,10 @@ const CAPTURED_AT: HeaderName = HeaderName::from_static("x-captured-at");
 pub(crate) async fn newest(
     State(service): State<Arc<Service>>,
     Path(id): Path<String>,
-    _: NoQuery,
+    Query(wanted): Query<Wanted>,
 ) -> Result<impl IntoResponse, ApiError> {
     let camera = cameras::find(&service.api, &id)?;
-    // As on the wall: what the scene masks is nobody's business here.
-    let scene = service.api.scenes.get(&camera.id);
-    let masks = scene.and_then(|scene| {
-        let facade = scene.current().scene.facade.as_ref()?.masks.clone();
-        (!facade.is_empty()).then_some(facade)
-    });
-    let detail = masks.map_or(Detail::Full, Detail::Masked);
-    let (captured_at, bytes) = of(&service, camera, detail).await?;
+    let (captured_at, bytes) = of(&service, camera, wanted.detail).await?;
     Ok((
         [
             (header::CONTENT_TYPE, "image/jpeg".to_owned()),
@@ -55,11 +116,12 @@ pub(crate) async fn newest(
 }
 
 /// How much of a picture is shown.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Detail {
+    /// All of it: for who draws the masks.
     Full,
-    /// All but these areas, which are black.
-    Masked(Vec<Polygon>),
+    /// The scene's masks in black; so many pixels across, or as large as it is.
+    Masked(Option<u32>),
     /// So many blocks across and no more.
     Blocks(u32),
 }
@@ -69,7 +131,7 @@ pub(super) async fn of(
     service: &Service,
     camera: &CameraInfo,
     detail: Detail,
-) -> Result<(String, Vec<u8>), ApiError> {
+) -> Result<(String, Bytes), ApiError> {
     let no_picture = || ApiError::NoPicture {
         camera: camera.id.to_string(),
     };
@@ -84,21 +146,43 @@ pub(super) async fn of(
         .latest
         .frame(&camera.id)
         .ok_or_else(no_picture)?;
-    Ok((frame.captured_at.to_string(), encode(frame, detail).await?))
+    let captured_at = frame.captured_at;
+    let masks = match detail {
+        Detail::Masked(_) => masks(service, camera),
+        Detail::Full | Detail::Blocks(_) => Vec::new(),
+    };
+    let kept = service.pictures.of(&camera.id, detail, captured_at, &masks);
+    if let Some(bytes) = kept {
+        return Ok((captured_at.to_string(), bytes));
+    }
+    let bytes: Bytes = encode(frame, detail, masks.clone()).await?.into();
+    let picture = Picture {
+        taken_at: captured_at,
+        masks,
+        bytes: bytes.clone(),
+    };
+    service.pictures.put(&camera.id, detail, picture);
+    Ok((captured_at.to_string(), bytes))
 }
 
-async fn encode(frame: Frame, detail: Detail) -> Result<Vec<u8>, ApiError> {
+/// Returns the areas that nobody needs to see, by the camera's scene in force.
+fn masks(service: &Service, camera: &CameraInfo) -> Vec<Polygon> {
+    let scene = service.api.scenes.get(&camera.id);
+    let facade = scene.and_then(|scene| scene.current().scene.facade.clone());
+    facade.map(|facade| facade.masks).unwrap_or_default()
+}
+
+async fn encode(frame: Frame, detail: Detail, masks: Vec<Polygon>) -> Result<Vec<u8>, ApiError> {
     // Some 10 ms for a 1080p picture: not on a thread that serves others.
     let encoded = tokio::task::spawn_blocking(move || {
         let mut full = picture::colour(&frame);
+        let height_px = full.height();
+        redact::black_out(&mut full, &masks, height_px);
         match detail {
-            Detail::Full => picture::jpeg(&full),
-            Detail::Masked(masks) => {
-                let height_px = full.height();
-                redact::black_out(&mut full, &masks, height_px);
-                picture::jpeg(&full)
+            Detail::Full | Detail::Masked(None) => picture::jpeg(&full),
+            Detail::Masked(Some(across)) | Detail::Blocks(across) => {
+                picture::jpeg(&picture::blocks(&full, across))
             }
-            Detail::Blocks(across) => picture::jpeg(&picture::blocks(&full, across)),
         }
     });
     match encoded.await {

@@ -22,7 +22,7 @@ use crate::http::Service;
 use crate::http::access::{self, Principal};
 use crate::http::error::ApiError;
 use crate::http::query::{Given, Parameters, Query};
-use crate::store::{AlarmSnapshot, EventRecord};
+use crate::store::{AlarmSnapshot, EventKind, EventRecord};
 
 /// Events that are read for a client at a time: some 100 kB.
 const PAGE_EVENTS: u32 = 32;
@@ -65,8 +65,10 @@ impl Parameters for Wanted {
 
 /// Alarms as they happen, as server-sent events. `id` is the event's place in the log, `event` is
 /// `alarm.raised`, `alarm.ended`, `alarm.evidence`, `alarm.acknowledged`, `alarm.assigned`,
-/// `alarm.noted`, `alarm.escalated` or `alarm.closed`, and `data` is the alarm at that moment (`AlarmSnapshot`). `reset` says that the log begins anew
-/// (another store, or events that are pruned by now) and that the client should load its lists again.
+/// `alarm.noted`, `alarm.escalated`,
+/// `alarm.unshelved` or `alarm.closed`, and `data` is the alarm at that moment (`AlarmSnapshot`). `shelf.begun` and `shelf.ended` tell of shelving
+/// (`ShelfRecord`). `reset` says that the log begins anew (another store, or events that are pruned by now)
+/// and that the client should load its lists again.
 #[utoipa::path(
     get,
     operation_id = "stream_alarms",
@@ -177,8 +179,9 @@ impl Feed {
             }
             while let Some(record) = self.page.pop_front() {
                 self.seq = record.seq;
-                // What concerns no alarm is not for this stream.
-                if record.alarm.is_some() {
+                // What concerns neither an alarm nor a shelf is not for this stream.
+                let shelf = matches!(record.kind, EventKind::ShelfBegun | EventKind::ShelfEnded);
+                if record.alarm.is_some() || shelf {
                     return Some((Ok(event_of(&record)), self));
                 }
             }

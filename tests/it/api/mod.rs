@@ -4,14 +4,19 @@ mod alarms;
 mod audit;
 mod authz;
 mod errors;
+mod hostile;
 mod evidence;
 mod exports;
+mod live;
 mod openapi;
 mod pages;
 mod people;
 mod pictures;
 mod reports;
+mod reviews;
+mod replays;
 mod scenes;
+mod shelves;
 mod status;
 mod stream;
 
@@ -21,7 +26,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use plumb::alarm::{Alarm, AlarmKind, Origin, TrackPoint};
-use plumb::audit::Key;
+use plumb::audit::{Key, Signing};
 use plumb::auth::secret::ClientSecret;
 use plumb::auth::{Role, Roles};
 use plumb::clock::{Clock, StreamTime, SystemClock};
@@ -32,7 +37,8 @@ use plumb::http::{self, Api, CameraInfo, Limits, SignIn, SiteInfo};
 use plumb::id::{AlarmId, CameraId, EndpointId, SiteId, TokenId};
 use plumb::metrics::Metrics;
 use plumb::scene;
-use plumb::store::{Actor, Hears, NewAlarm, Route, Store};
+use plumb::source::live::Live;
+use plumb::store::{Actor, Hears, NewAlarm, Route, Shelved, Store};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -57,6 +63,8 @@ struct Service {
     board: Board,
     threads: Threads,
     latest: Latest,
+    replayer: Arc<replays::Scripted>,
+    live: Live,
     folder: TempDir,
     stop: CancellationToken,
     served: JoinHandle<std::io::Result<()>>,
@@ -75,11 +83,13 @@ impl Service {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::open(folder.path(), vec![pager()], Arc::clone(&clock));
         let store = store.await.expect("an empty store");
+        let replayer = Arc::new(replays::Scripted::default());
         let api = Api {
             store: store.clone(),
             board: Board::default(),
             threads: Threads::default(),
             latest: Latest::default(),
+            live: Live::default(),
             cameras: cameras(),
             sites: vec![SiteInfo {
                 id: SiteId::parse("garden").expect("an id"),
@@ -93,9 +103,12 @@ impl Service {
             hosts: vec!["plumb.example".to_owned()],
             sign_in: SignIn::default(),
             tls: None,
-            audit_key: Some(Key::open_or_make(folder.path()).expect("a key")),
+            replayer: Some(replayer.clone()),
+            recordings_dir: Some(folder.path().join("recordings")),
+            audit_key: Some(Key::open_or_make(folder.path(), Signing::default()).expect("a key")),
             limits,
         };
+        let live = api.live.clone();
         let (board, threads, latest) = (api.board.clone(), api.threads.clone(), api.latest.clone());
         let listener = http::bind("127.0.0.1:0".parse().expect("an address")).await;
         let listener = listener.expect("a free port");
@@ -112,6 +125,8 @@ impl Service {
             board,
             threads,
             latest,
+            replayer,
+            live,
             folder,
             stop,
             served,
@@ -204,6 +219,7 @@ fn pager() -> Route {
         sites: Vec::new(),
         min_score: 0.0,
         hears: Hears::Alarms,
+        shelved: Shelved::Held,
     }
 }
 
@@ -212,6 +228,8 @@ fn cameras() -> Vec<CameraInfo> {
         id: CameraId::parse(id).expect("an id"),
         name: name.to_owned(),
         site: SiteId::parse("garden").expect("an id"),
+        building: String::new(),
+        elevator: String::new(),
         place: place.to_owned(),
         kind,
     };

@@ -254,3 +254,47 @@ async fn scripts_and_styles_are_sent_once() {
         refusal(none, 404, "not-found").await;
     }
 }
+
+#[tokio::test]
+async fn a_display_name_is_shown_and_the_account_is_written_down() {
+    let service = Service::start().await;
+    let li = service.operator("li").await;
+    service.operator("wang").await;
+    let admin = add_token(&service.store, "admin", Role::Admin).await;
+    let name = |account: &str, name: Value| {
+        let url = format!("{}/api/v1/accounts/{account}/display-name", service.url);
+        let request = service.stranger.post(url).bearer_auth(&admin);
+        request.json(&json!({ "display_name": name }))
+    };
+    let named = name("li", json!(" 李娜 ")).send().await.expect("an answer");
+    let named: Value = named.json().await.expect("JSON");
+    let accounts = named["accounts"].as_array().expect("a list");
+    let found = accounts.iter().find(|account| account["name"] == "li");
+    assert_eq!(found.expect("it is there")["display_name"], "李娜");
+    // Nobody looks like somebody else, or like nothing.
+    refusal(name("wang", json!("李娜")), 409, "conflict").await;
+    refusal(name("wang", json!("LI")), 409, "conflict").await;
+    refusal(name("wang", json!("a\u{202E}b")), 400, "bad-body").await;
+    refusal(name("wang", json!("x".repeat(65))), 400, "bad-body").await;
+    refusal(name("nobody", json!("x")), 404, "not-found").await;
+
+    let id = service.raise(&fall(MORNING_MS)).await;
+    let given = service.act(&li, id, "assign", json!({ "to": "li" })).send();
+    let given: Value = given.await.expect("an answer").json().await.expect("JSON");
+    assert_eq!(given["assigned_to"], "li", "programs go by the account");
+    let page = service.page("/board").await;
+    assert!(
+        page.contains("李娜") && page.contains("<option value=\"li\">李娜</option>"),
+        "{page}"
+    );
+    let rows = service.store.audit_after(0, 100).await.expect("readable");
+    let row = rows.iter().find(|row| row.action == "account.named");
+    let row = row.expect("it is written down");
+    assert_eq!(
+        (row.object.as_str(), row.detail.as_deref()),
+        ("li", Some("\"李娜\""))
+    );
+    let taken = name("li", Value::Null).send().await.expect("an answer");
+    assert_eq!(taken.status(), StatusCode::OK);
+    assert!(!service.page("/board").await.contains("李娜"));
+}

@@ -81,7 +81,7 @@ async fn the_table_counts_stored_faults_and_rides() {
         .await
         .expect("an answer");
     assert_eq!(csv.headers()["content-type"], "text/csv; charset=utf-8");
-    let text = csv.text_with_charset("utf-8").await.expect("text");
+    let text = csv.text().await.expect("text");
     assert!(
         text.contains("\"Garden\",\"15 Elevators watched and tested\",\"'=1+1\""),
         "{text}"

@@ -1,8 +1,11 @@
 //! The console in a browser, on the running service with real camera streams. Pictures of each page
 //! land in `screenshots/` (ignored by git) for people to look at.
 
+mod accessible;
 mod driver;
+mod review;
 mod exports;
+mod operator;
 mod scenes;
 
 use serde_json::json;

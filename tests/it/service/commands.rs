@@ -5,7 +5,7 @@ use std::net::TcpListener;
 
 use serde_json::Value;
 
-use super::{Home, Receiver, file_camera, fixture, plumb, rtsp_camera};
+use super::{Home, Receiver, Service, file_camera, fixture, plumb, rtsp_camera};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -80,6 +80,39 @@ fn exit_codes_tell_usage_from_failure() {
             text(&ended.stderr)
         );
     }
+}
+
+#[test]
+fn accounts_and_tokens_are_looked_after_beside_a_running_service() {
+    let home = Home::new(&[file_camera("mirror", "facade_mirror")], &[]);
+    let service = home.run();
+    let data_dir = home.path("data").display().to_string();
+    let in_dir = |arguments: &[&str]| {
+        let ran = plumb(&[arguments, &["--data-dir", &data_dir]].concat());
+        assert!(ran.status.success(), "{arguments:?}: {}", text(&ran.stderr));
+        text(&ran.stdout)
+    };
+    let told = in_dir(&["user", "add", "li.na", "--role", "operator"]);
+    assert!(told.contains("one-time password of li.na"), "{told}");
+    let token = in_dir(&["token", "add", "second", "--role", "auditor"]);
+    // The service takes it at once, and the log is one chain by both.
+    let second = Service {
+        token: token.trim().to_owned(),
+        ..service
+    };
+    let rows = second.get("/api/v1/audit?action=token.added");
+    assert_eq!(rows["rows"][0]["object"], "second", "{rows}");
+    in_dir(&["token", "revoke", "second"]);
+    in_dir(&["user", "disable", "li.na"]);
+    // Of the configuration nothing else matters: a camera's scene may be gone.
+    let config = fs::read_to_string(home.path("plumb.toml")).expect("it was written");
+    let broken = config.replace("[[camera]]", "[[camera]]\nnobody_knows = 1");
+    fs::write(home.path("plumb.toml"), broken).expect("writable");
+    let listed = plumb(&["user", "list", "--config", &home.config()]);
+    assert!(text(&listed.stdout).contains("disabled"), "{listed:?}");
+    assert_eq!(second.stop(), Some(0));
+    let log = plumb(&["audit", "verify", "--data-dir", &data_dir]);
+    assert!(log.status.success(), "{}", text(&log.stdout));
 }
 
 #[test]

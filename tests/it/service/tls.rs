@@ -100,3 +100,39 @@ fn a_certificate_that_cannot_be_used_is_named() {
         assert!(said.contains(says), "{said}");
     }
 }
+
+/// Returns a client that trusts one certificate alone.
+fn trusting(home: &Home, name: &str) -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let pem = fs::read(home.path(&format!("{name}.crt"))).expect("it was made");
+    let root = reqwest::Certificate::from_pem(&pem).expect("a certificate");
+    let builder = reqwest::Client::builder().no_proxy().tls_certs_only([root]);
+    builder.build().expect("a client")
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_taken_over_at_a_hang_up() {
+    let home = home("one.key");
+    let service = home.run();
+    let (old, new) = (trusting(&home, "one"), trusting(&home, "other"));
+    let url = format!("https://{}/healthz", service.address);
+    assert!(old.get(&url).send().await.is_ok());
+    assert!(
+        new.get(&url).send().await.is_err(),
+        "not its certificate yet"
+    );
+    // Half of it changes nothing: the key does not fit.
+    fs::copy(home.path("other.crt"), home.path("one.crt")).expect("writable");
+    service.running.signal(rustix::process::Signal::HUP);
+    service.running.wait_for("refusal", |line| {
+        line.contains("the old one stays").then_some(())
+    });
+    assert!(old.get(&url).send().await.is_ok());
+    fs::copy(home.path("other.key"), home.path("one.key")).expect("writable");
+    service.running.signal(rustix::process::Signal::HUP);
+    service.running.wait_for("word of it", |line| {
+        line.contains("was read again").then_some(())
+    });
+    assert!(new.get(&url).send().await.is_ok());
+    assert_eq!(service.stop(), Some(0));
+}

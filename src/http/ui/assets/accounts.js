@@ -53,6 +53,18 @@ document.addEventListener("click", async (event) => {
 });
 
 document.addEventListener("change", async (event) => {
+  const field = event.target.closest("[data-display-name]");
+  if (field) {
+    const { name } = field.closest("tr").dataset;
+    try {
+      await change(`/api/v1/accounts/${name}/display-name`, { display_name: field.value.trim() || null });
+      message.textContent = message.dataset.done;
+      message.className = "good";
+    } catch (error) {
+      fail(error);
+    }
+    return;
+  }
   const select = event.target.closest("[data-roles]");
   if (!select) return;
   const { name } = select.closest("tr").dataset;

@@ -21,6 +21,24 @@ document.addEventListener("click", async (event) => {
     }
   }
 });
+const mark = document.getElementById("mark");
+mark?.addEventListener("click", async () => {
+  try {
+    await change("/api/v1/reviews", { alarms: [id] });
+    reload();
+  } catch (error) {
+    tell(error.message, "bad");
+  }
+});
+
+/** The alarms beside this one, and the mark, by the board's keys. */
+function walk(event) {
+  if (event.target.closest?.("input, textarea, select, dialog, video") || event.ctrlKey || event.metaKey || event.altKey) return;
+  const way = { j: "older", k: "newer", r: "mark" }[event.key.toLowerCase()];
+  if (way && !document.querySelector("dialog[open]")) document.getElementById(way)?.click();
+}
+document.addEventListener("keydown", walk);
+
 document.addEventListener("keydown", (event) => {
   const act = actOfKey(event);
   if (act && page.querySelector(`[data-act=${act}]`)) {

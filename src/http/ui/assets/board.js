@@ -9,6 +9,7 @@ import { listen } from "./stream.js";
 const board = document.getElementById("board");
 const lists = { raised: document.getElementById("raised"), acknowledged: document.getElementById("taken") };
 const cards = () => [...board.querySelectorAll("article.alarm")];
+const isShelved = (card) => card.dataset.shelved === "true" && card.dataset.state === "raised";
 const isEvent = (card) => !card.classList.contains("fault");
 
 /** Real events before camera faults, newer before older. */
@@ -19,7 +20,8 @@ function comesBefore(one, other) {
 
 function place(card) {
   const list = lists[card.dataset.state];
-  if (!list) return;
+  // What is shelved is not announced; the strip above says that there is something.
+  if (!list || isShelved(card)) return;
   const next = [...list.children].find((other) => comesBefore(card, other));
   list.insertBefore(card, next ?? null);
 }
@@ -49,7 +51,7 @@ async function refresh(id) {
   const card = holder.content.querySelector("article");
   const old = document.getElementById(`alarm-${id}`);
   const focused = old?.contains(document.activeElement);
-  const isNew = !old && card.dataset.state === "raised";
+  const isNew = !old && card.dataset.state === "raised" && !isShelved(card);
   old?.remove();
   showTimes(card);
   watchPictures(card);
@@ -62,6 +64,16 @@ async function refresh(id) {
   }
   ages();
   count();
+  if (isShelved(card)) await refreshShelves();
+}
+
+/** Loads anew what is shelved, and how many alarms that holds back. */
+async function refreshShelves() {
+  const answer = await fetch("/board/shelves").catch(() => undefined);
+  if (!answer?.ok || answer.redirected) return;
+  const strip = document.getElementById("shelves");
+  strip.innerHTML = await answer.text();
+  showTimes(strip);
 }
 
 function ages() {
@@ -124,4 +136,6 @@ count();
 setInterval(ages, 1000);
 // One after the other: two events of one alarm must not overtake each other.
 let turn = Promise.resolve();
-listen(Number(board.dataset.seq), (id) => { turn = turn.then(() => refresh(id)); }, show);
+listen(Number(board.dataset.seq), (id, kind) => {
+  turn = turn.then(() => (kind.startsWith("shelf.") ? refreshShelves() : refresh(id)));
+}, show);

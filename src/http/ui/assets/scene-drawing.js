@@ -32,6 +32,7 @@ export class Drawing {
     this.svg.addEventListener("pointerup", (event) => this.up(event));
     this.svg.addEventListener("pointercancel", () => { this.hold = undefined; this.show(); });
     this.svg.addEventListener("chosen", () => this.show());
+    new ResizeObserver(() => this.show()).observe(this.svg);
     document.addEventListener("keydown", (event) => this.key(event));
     this.take("select");
   }
@@ -79,7 +80,13 @@ export class Drawing {
     return [...polygons("masks", "mask"), ...polygons("openings", "opening"), ...lines];
   }
 
+  /** Letters and points keep their size on the screen, whatever the drawing's is. */
+  get scale() {
+    return WIDE / Math.max(this.svg.clientWidth, 200);
+  }
+
   show() {
+    this.svg.style.setProperty("--letter", `${15 * this.scale}px`);
     const focus = document.activeElement?.dataset?.point;
     const parts = this.shapes().flatMap((shape) => this.shape(shape));
     if (this.draft) parts.push(...this.draftShape());
@@ -101,7 +108,7 @@ export class Drawing {
     const parts = [body];
     if (shape.kind === "line") {
       const [x, y] = places[0];
-      const label = make("text", { x: x + 10, y: y - 8, class: "label" });
+      const label = make("text", { x: x + 6 * this.scale, y: y - 5 * this.scale, class: "label" });
       label.textContent = shape.floor;
       parts.push(label);
     }
@@ -112,7 +119,7 @@ export class Drawing {
       const name = shape.kind === "line" ? ends[corner] : `${this.model.words.corner} ${corner + 1}`;
       const [relX, relY] = shape.points[corner];
       parts.push(make("circle", {
-        cx: x, cy: y, r: 9, class: `point ${shape.kind}`, tabindex: 0, role: "button",
+        cx: x, cy: y, r: 6 * this.scale, class: `point ${shape.kind}`, tabindex: 0, role: "button",
         "aria-label": `${shape.name}, ${name}: x ${relX}, y ${relY}`, "data-point": `${key}-${corner}`,
       }));
     });
@@ -126,7 +133,7 @@ export class Drawing {
     const parts = [make(tool === "line" || !draft.to ? "polyline" : "polygon", { points: text, class: `${tool} draft` })];
     for (const point of draft.points) {
       const [x, y] = this.place(point);
-      parts.push(make("circle", { cx: x, cy: y, r: 7, class: "point draft" }));
+      parts.push(make("circle", { cx: x, cy: y, r: 5 * this.scale, class: "point draft" }));
     }
     return parts;
   }

@@ -1,7 +1,7 @@
 // The stream of events, with nothing missed: after a lost connection, a restart of the service or a
 // laptop's sleep it goes on from the last event that came.
 
-const KINDS = ["alarm.raised", "alarm.ended", "alarm.evidence", "alarm.acknowledged", "alarm.assigned", "alarm.noted", "alarm.escalated", "alarm.closed"];
+const KINDS = ["alarm.raised", "alarm.ended", "alarm.evidence", "alarm.acknowledged", "alarm.assigned", "alarm.noted", "alarm.escalated", "alarm.unshelved", "alarm.closed", "shelf.begun", "shelf.ended"];
 const AGAIN_MS = 3000;
 const ASLEEP_MS = 20000;
 

@@ -1,0 +1,114 @@
+//! The camera wall: what every camera shows, and how it is. Pictures are new each second, live video
+//! comes on demand; both are the API's, so that each look is written down there.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+
+use super::language::Language;
+use super::texts::Texts;
+use super::view::{AlarmView, site_name};
+use super::{Frame, page};
+use crate::health::Link;
+use crate::http::access::Principal;
+use crate::http::error::ApiError;
+use crate::http::query::NoQuery;
+use crate::http::{CameraInfo, Service};
+use crate::store::AlarmFilter;
+
+#[derive(Template)]
+#[template(path = "wall.html", config = "src/http/ui/askama.toml")]
+struct WallPage {
+    frame: Frame,
+    tiles: Vec<Tile>,
+}
+
+#[derive(Template)]
+#[template(path = "wall_facts.html", config = "src/http/ui/askama.toml")]
+struct FactsPart {
+    t: &'static Texts,
+    tiles: Vec<Tile>,
+}
+
+/// One camera.
+struct Tile {
+    id: String,
+    name: String,
+    site: String,
+    place: String,
+    tone: &'static str,
+    link_text: &'static str,
+    faults: Vec<&'static str>,
+    /// Whether browsers play its video; unknown ones are asked for pictures.
+    is_live: bool,
+    codec: String,
+    fps: String,
+    lost: u64,
+    last_alarm: Option<AlarmView>,
+}
+
+/// The page.
+pub(crate) async fn show(
+    State(service): State<Arc<Service>>,
+    who: Principal,
+    language: Language,
+    _: NoQuery,
+) -> Result<Response, ApiError> {
+    page(&WallPage {
+        frame: Frame::of(language, "/wall", &who),
+        tiles: tiles(&service, language.texts()).await?,
+    })
+}
+
+/// What changes below the pictures, of all cameras at once.
+pub(crate) async fn facts(
+    State(service): State<Arc<Service>>,
+    language: Language,
+    _: NoQuery,
+) -> Result<Response, ApiError> {
+    let t = language.texts();
+    let tiles = tiles(&service, t).await?;
+    page(&FactsPart { t, tiles })
+}
+
+async fn tiles(service: &Service, t: &'static Texts) -> Result<Vec<Tile>, ApiError> {
+    let mut tiles = Vec::with_capacity(service.api.cameras.len());
+    for camera in &service.api.cameras {
+        tiles.push(tile(service, t, camera).await?);
+    }
+    Ok(tiles)
+}
+
+async fn tile(service: &Service, t: &'static Texts, camera: &CameraInfo) -> Result<Tile, ApiError> {
+    let api = &service.api;
+    let health = api.board.camera(&camera.id).unwrap_or_default();
+    let filter = AlarmFilter {
+        camera: Some(camera.id.clone()),
+        ..AlarmFilter::default()
+    };
+    let last = api.store.alarms(&filter, None, 1).await?.items;
+    let faults = health.faults.iter();
+    let faults: Vec<_> = faults.map(|fault| t.kind_named(fault)).collect();
+    let (link_text, tone) = match health.link {
+        Link::Connecting => (t.link_connecting, "warn"),
+        Link::Offline => (t.offline, "bad"),
+        Link::Online if faults.is_empty() => (t.online, "good"),
+        Link::Online => (t.online, "warn"),
+    };
+    Ok(Tile {
+        id: camera.id.to_string(),
+        name: camera.name.clone(),
+        site: site_name(api, &camera.site),
+        place: camera.place.clone(),
+        tone,
+        link_text,
+        faults,
+        is_live: health.codec.as_deref() == Some("h264"),
+        codec: health.codec.unwrap_or_else(|| "–".to_owned()),
+        fps: format!("{:.1}", health.fps),
+        lost: health.packets_lost,
+        last_alarm: last.first().map(|alarm| AlarmView::new(api, t, alarm)),
+    })
+}

@@ -1,0 +1,269 @@
+//! A camera's live video over a WebSocket, for Media Source Extensions: the camera's own pictures in
+//! fragments of MP4, neither decoded nor encoded.
+//!
+//! Bounds: [`Limits::live_viewers`](crate::http::Limits) at a time; a viewer is at most
+//! `source::live`'s queue behind and then goes on at the next key picture; one that takes nothing for
+//! [`SEND_MAX`] is sent away. The look is written down before the first byte, and again for each
+//! sitting of ten minutes; the viewer's session or token is looked at as for the alarm stream.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{Path, State};
+use axum::response::Response;
+use bytes::Bytes;
+use serde_json::json;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::cameras;
+use crate::http::access::{self, Principal};
+use crate::http::error::ApiError;
+use crate::http::openapi::NotFound;
+use crate::http::query::NoQuery;
+use crate::http::{Service, looks};
+use crate::id::CameraId;
+use crate::source::live::Viewer;
+use crate::source::live::fragment::Fragments;
+use crate::source::{Packet, SourceEvent, StreamInfo};
+use crate::store::AuditOutcome;
+
+/// What a look is called in the audit log.
+pub(in crate::http) const LOOK: &str = "live.seen";
+/// Waits no longer for a viewer to take what it is sent.
+const SEND_MAX: Duration = Duration::from_secs(10);
+/// Looks this often whether the viewer still may, and gives a sign of life.
+const RECHECK: Duration = Duration::from_secs(10);
+/// What a viewer may say at a time: it has nothing to say.
+const MESSAGE_BYTES_MAX: usize = 1024;
+
+/// A camera's live video, H.264 only, as a WebSocket. A text message `{"codec"}` comes first and begins
+/// a timeline, as it does after each pause of the camera; binary messages are fragments of MP4 to be
+/// appended in order; a text message `{"shown_at_s","captured_at_ms"}` before each key picture ties the
+/// player's clock to the camera's; `{"away"}` says that the camera shows nothing, `{"refused"}` why it
+/// cannot be shown.
+#[utoipa::path(
+    get,
+    operation_id = "camera_live",
+    path = "/api/v1/cameras/{id}/live",
+    tag = "cameras",
+    params(("id" = String, Path, description = "The camera's id in the config")),
+    responses((status = 101, description = "The video follows"), NotFound)
+)]
+pub(crate) async fn watch(
+    State(service): State<Arc<Service>>,
+    who: Principal,
+    Path(id): Path<String>,
+    _: NoQuery,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, ApiError> {
+    let camera = cameras::find(&service.api, &id)?.id.clone();
+    let upgrade = upgrade.map_err(|_| ApiError::BadHeader {
+        name: "Upgrade",
+        allowed: "websocket, with what RFC 6455 asks for",
+    })?;
+    if service.stop.is_cancelled() {
+        return Err(ApiError::Stopping);
+    }
+    let free = Arc::clone(&service.live_viewers).try_acquire_owned();
+    let permit = free.map_err(|_| ApiError::Busy {
+        what: "viewers of live video",
+    })?;
+    let viewing = Viewing {
+        service,
+        who,
+        camera,
+        fragments: None,
+        info: None,
+        wants_key: true,
+        _counted: Counted::new(permit),
+    };
+    let upgrade = upgrade.max_message_size(MESSAGE_BYTES_MAX);
+    Ok(upgrade.on_upgrade(|socket| viewing.run(socket)))
+}
+
+/// One viewer.
+struct Viewing {
+    service: Arc<Service>,
+    who: Principal,
+    camera: CameraId,
+    info: Option<Arc<StreamInfo>>,
+    /// None until the timeline's first key picture.
+    fragments: Option<Fragments>,
+    /// What comes before the next key picture cannot be shown.
+    wants_key: bool,
+    _counted: Counted,
+}
+
+/// Why a viewing ends; the viewer comes back if it wants to.
+enum End {
+    /// It has gone, does not read, or may not any more; or the service stops.
+    Gone,
+    /// The video cannot be shown, and it was told so.
+    Refused,
+}
+
+impl Viewing {
+    async fn run(mut self, mut socket: WebSocket) {
+        let Viewer {
+            info,
+            group,
+            mut following,
+        } = self.service.api.live.watch(&self.camera);
+        let Ok(()) = self.begin(&mut socket, info, group).await else {
+            return;
+        };
+        let stop = self.service.stop.clone();
+        let mut recheck = tokio::time::interval(RECHECK);
+        recheck.reset();
+        loop {
+            let went_on = tokio::select! {
+                () = stop.cancelled() => Err(End::Gone),
+                said = socket.recv() => match said {
+                    Some(Ok(Message::Close(_)) | Err(_)) | None => Err(End::Gone),
+                    Some(Ok(_)) => Ok(()),
+                },
+                event = following.recv() => match event {
+                    Ok(event) => self.take(&mut socket, event).await,
+                    Err(RecvError::Lagged(packets)) => {
+                        self.skip(packets);
+                        Ok(())
+                    }
+                    Err(RecvError::Closed) => Err(End::Gone),
+                },
+                _ = recheck.tick() => self.recheck(&mut socket).await,
+            };
+            if went_on.is_err() {
+                // Best effort: the connection ends in any case.
+                send(&mut socket, Message::Close(None)).await.ok();
+                return;
+            }
+        }
+    }
+
+    /// Shows what there is already, so that the viewer need not wait for a key picture.
+    async fn begin(
+        &mut self,
+        socket: &mut WebSocket,
+        info: Option<Arc<StreamInfo>>,
+        group: Vec<Packet>,
+    ) -> Result<(), End> {
+        if info.is_none() {
+            say(socket, &json!({ "away": true })).await?;
+        }
+        self.info = info;
+        for packet in group {
+            self.show(socket, packet).await?;
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, socket: &mut WebSocket, event: SourceEvent) -> Result<(), End> {
+        match event {
+            SourceEvent::Packet(packet) => self.show(socket, packet).await,
+            SourceEvent::Start(info) => {
+                self.restart(Some(info));
+                Ok(())
+            }
+            SourceEvent::End => {
+                self.restart(None);
+                say(socket, &json!({ "away": true })).await
+            }
+        }
+    }
+
+    fn restart(&mut self, info: Option<Arc<StreamInfo>>) {
+        self.info = info;
+        self.fragments = None;
+        self.wants_key = true;
+    }
+
+    /// Goes on at the next key picture: the viewer was too slow for what is lost.
+    fn skip(&mut self, packets: u64) {
+        metrics::counter!("plumb_http_live_packets_skipped_total").increment(packets);
+        self.wants_key = true;
+        if let Some(fragments) = &mut self.fragments {
+            fragments.skip();
+        }
+    }
+
+    async fn show(&mut self, socket: &mut WebSocket, packet: Packet) -> Result<(), End> {
+        if self.wants_key && !packet.key {
+            return Ok(());
+        }
+        let Some(info) = &self.info else {
+            return Ok(());
+        };
+        self.wants_key = false;
+        let fragments = match &mut self.fragments {
+            Some(fragments) => fragments,
+            None => match Fragments::new(info, &packet) {
+                Ok(fragments) => {
+                    say(socket, &json!({ "codec": fragments.codec() })).await?;
+                    send(socket, Message::Binary(fragments.opening())).await?;
+                    self.fragments.insert(fragments)
+                }
+                Err(error) => {
+                    say(socket, &json!({ "refused": error.to_string() })).await?;
+                    return Err(End::Refused);
+                }
+            },
+        };
+        let (is_key, captured_at_ms) = (packet.key, packet.captured_at.as_millisecond());
+        let at = packet.clone();
+        let made: Option<Bytes> = fragments.push(packet);
+        if is_key {
+            let shown_at_s = fragments.shown_at_s(&at);
+            let tie = json!({ "shown_at_s": shown_at_s, "captured_at_ms": captured_at_ms });
+            say(socket, &tie).await?;
+        }
+        match made {
+            Some(fragment) => send(socket, Message::Binary(fragment)).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the viewing of whoever may not see this any more; writes down that others go on.
+    async fn recheck(&self, socket: &mut WebSocket) -> Result<(), End> {
+        if !access::still_holds(&self.service, &self.who).await {
+            return Err(End::Gone);
+        }
+        let object = format!("{}/live", self.camera);
+        let (who, done) = (&self.who, AuditOutcome::Done);
+        let noted = looks::note(&self.service, who, LOOK, &object, done).await;
+        noted.map_err(|_| End::Gone)?;
+        send(socket, Message::Ping(Bytes::new())).await
+    }
+}
+
+async fn say(socket: &mut WebSocket, value: &serde_json::Value) -> Result<(), End> {
+    send(socket, Message::Text(value.to_string().into())).await
+}
+
+async fn send(socket: &mut WebSocket, message: Message) -> Result<(), End> {
+    let sent = tokio::time::timeout(SEND_MAX, socket.send(message)).await;
+    match sent {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(End::Gone),
+    }
+}
+
+/// A viewer that is counted as long as it watches.
+struct Counted {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Counted {
+    fn new(permit: OwnedSemaphorePermit) -> Self {
+        metrics::gauge!("plumb_http_live_viewers").increment(1);
+        Self { _permit: permit }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        metrics::gauge!("plumb_http_live_viewers").decrement(1);
+    }
+}

@@ -1,0 +1,180 @@
+//! What an operator does beside taking alarms: shelving, and watching the cameras live.
+
+use super::driver::{Browser, Driver};
+use super::{add, sign_in_first};
+use crate::cameras::{Cameras, H264, H265, clip};
+use crate::service::{Home, fixture, rtsp_camera};
+
+/// Live video is less behind than this; measured on loopback with a busy machine beside it.
+const LATENCY_MAX_S: f64 = 2.0;
+
+#[tokio::test]
+async fn a_camera_is_watched_live_and_another_by_its_pictures() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let h264 = clip(folder.path(), "lobby.mp4", "640x360", 20.0, H264);
+    let h265 = clip(folder.path(), "gate.mp4", "640x360", 20.0, H265);
+    let cameras = Cameras::serve(
+        &[
+            format!("lobby={}", h264.display()),
+            format!("gate={}", h265.display()),
+        ],
+        &[],
+    );
+    let scene = fixture("elevator_ebike_ride").with_extension("scene.toml");
+    let camera = |name: &str| {
+        let camera = rtsp_camera(name, "elevator", &cameras.url("", name), &scene);
+        format!("{camera}building = \"Tower 5\"\nelevator = \"{name}\"\n")
+    };
+    let home = Home::new(&[camera("lobby"), camera("gate")], &[]);
+    let li = add(&home, "li.na", "operator");
+    let chen = add(&home, "chen", "auditor");
+    let service = home.run();
+    let site = format!("http://{}/", service.address);
+    let driver = Driver::start();
+    let browser = driver.browser().await;
+    sign_in_first(&browser, &site, "li.na", &li).await;
+    browser.open(&format!("{site}wall")).await;
+
+    watch_live(&browser).await;
+    let gate = "document.querySelector('[data-camera=gate]')";
+    browser
+        .wait_for(&format!("{gate}.querySelector('img').naturalWidth === 640"))
+        .await;
+    let hidden = format!("return {gate}.querySelector('[data-watch]').hidden");
+    assert_eq!(
+        browser.run(&hidden).await,
+        true,
+        "browsers do not play H.265 everywhere"
+    );
+    let first = format!("window.first = {gate}.querySelector('img').src");
+    browser.run(&first).await;
+    browser
+        .wait_for(&format!("{gate}.querySelector('img').src !== window.first"))
+        .await;
+    let wall = browser.text("main").await;
+    assert!(
+        wall.contains("Tower 5, lobby") && wall.contains("frames a second"),
+        "{wall}"
+    );
+    shoot(&browser, &site, "wall").await;
+
+    shelve(&browser, &site).await;
+    browser.click("#sign-out").await;
+    browser.wait_for("location.pathname === '/sign-in'").await;
+    sign_in_first(&browser, &site, "chen", &chen).await;
+    audited(&browser, &site).await;
+    assert_eq!(service.stop(), Some(0));
+}
+
+/// The video goes on, and stays close to what the camera sees now.
+async fn watch_live(browser: &Browser) {
+    let tile = "document.querySelector('[data-camera=lobby]')";
+    browser
+        .wait_for(&format!("!{tile}.querySelector('[data-watch]').hidden"))
+        .await;
+    browser.click("[data-camera=lobby] [data-watch]").await;
+    let video = format!("{tile}.querySelector('video')");
+    browser
+        .wait_for(&format!("!{video}.hidden && {video}.videoWidth === 640"))
+        .await;
+    browser
+        .run(&format!("window.before = {video}.currentTime"))
+        .await;
+    browser
+        .wait_for(&format!("{video}.currentTime > window.before + 2"))
+        .await;
+    // Settled: it has caught up with the live edge.
+    let edge = format!(
+        "{video}.buffered.end({video}.buffered.length - 1) - {video}.currentTime < {LATENCY_MAX_S}"
+    );
+    browser.wait_for(&edge).await;
+    let latency = format!("Number({tile}.dataset.latencyS)");
+    browser
+        .wait_for(&format!("{latency} > 0 && {latency} < {LATENCY_MAX_S}"))
+        .await;
+    let said = browser.text("[data-camera=lobby] .latency").await;
+    assert!(said.starts_with("Live, "), "{said}");
+}
+
+/// Shelves a camera, finds it on the board, and ends it.
+async fn shelve(browser: &Browser, site: &str) {
+    browser.open(&format!("{site}shelves")).await;
+    browser
+        .fill(
+            "#shelve input[name=reason]",
+            "The lift is inspected until noon.",
+        )
+        .await;
+    shoot(browser, site, "shelves-empty").await;
+    browser.open(&format!("{site}shelves")).await;
+    browser
+        .fill(
+            "#shelve input[name=reason]",
+            "The lift is inspected until noon.",
+        )
+        .await;
+    browser.click("#shelve button.main").await;
+    browser
+        .wait_for("document.querySelector('[data-end]')")
+        .await;
+    shoot(browser, site, "shelves").await;
+    browser.open(&format!("{site}board")).await;
+    let strip = "document.querySelector('#shelves').innerText";
+    browser
+        .wait_for(&format!("{strip}.includes('inspected until noon')"))
+        .await;
+    shoot(browser, site, "board-shelved").await;
+    browser.open(&format!("{site}board")).await;
+    browser
+        .wait_for("document.querySelector('#link').className.includes('good')")
+        .await;
+    // Ended elsewhere: the open board hears of it.
+    browser
+        .run("import('/assets/page.js').then((m) => m.change('/api/v1/shelves/1/end'))")
+        .await;
+    browser.wait_for(&format!("{strip}.trim() === ''")).await;
+}
+
+async fn audited(browser: &Browser, site: &str) {
+    browser.open(&format!("{site}audit?who=li.na")).await;
+    browser.wait_for("document.querySelector('table')").await;
+    let log = browser.text("main").await;
+    for action in ["live.seen", "picture.seen", "shelf.begun", "shelf.ended"] {
+        assert!(log.contains(action), "{action} is missing in {log}");
+    }
+    let count = log.matches("picture.seen").count();
+    assert!(count <= 4, "a row for each of {count} pictures");
+}
+
+/// Takes pictures of the page, wide and as on a phone, in both languages; leaves it in English.
+async fn shoot(browser: &Browser, site: &str, name: &str) {
+    let here = browser.run("return location.pathname.slice(1)").await;
+    let here = here.as_str().expect("a path").to_owned();
+    for language in ["zh", "en"] {
+        let button = "document.querySelector('[name=language]')";
+        let other = browser.run(&format!("return {button}.value")).await;
+        if other == language {
+            browser.click("[name=language]").await;
+            let lang = format!("document.documentElement.lang.startsWith('{language}')");
+            browser.wait_for(&lang).await;
+        }
+        for width_px in [1440, 390] {
+            browser.resize(width_px).await;
+            browser.open(&format!("{site}{here}")).await;
+            browser
+                .wait_for("[...document.images].every((i) => i.complete && (i.src || i.hidden || i.classList.contains('none')))")
+                .await;
+            browser
+                .shoot(&format!("{name}-{width_px}-{language}"))
+                .await;
+            let wide = browser
+                .run("return document.documentElement.scrollWidth")
+                .await;
+            assert!(
+                wide.as_u64() <= Some(u64::from(width_px)),
+                "{name} is {wide} px wide in a window of {width_px}"
+            );
+        }
+        browser.resize(1440).await;
+    }
+}
