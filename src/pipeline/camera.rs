@@ -27,7 +27,6 @@ use crate::health::{Board, Threads};
 use crate::http::CameraScene;
 use crate::id::AlarmId;
 use crate::scene::{Kind, Scene};
-use crate::source::live::Live;
 use crate::source::ring::Ring;
 use crate::source::{Codec, Packet, SourceEvent, StreamInfo};
 
@@ -80,7 +79,6 @@ pub struct CameraThread {
     pub models: Vec<ModelRecord>,
     pub board: Board,
     pub latest: Latest,
-    pub live: Live,
     pub threads: Threads,
     pub clock: Arc<dyn Clock>,
     pub reports: mpsc::Sender<Report>,
@@ -207,10 +205,6 @@ impl<'a> Stages<'a> {
 
     fn step(&mut self, event: Option<SourceEvent>) {
         self.take_scene();
-        if let Some(event) = &event {
-            // Before decoding: who watches live need not wait for it.
-            self.thread.live.publish(&self.thread.camera.id, event);
-        }
         match event {
             Some(SourceEvent::Start(info)) => self.start(&info),
             Some(SourceEvent::Packet(packet)) => self.packet(packet),

@@ -112,16 +112,14 @@ fn told(error: &dyn std::error::Error) -> String {
         text.push_str(&inner.to_string());
         cause = inner.source();
     }
-    let shorten = |word: &str| {
-        let is_path = word.starts_with('/') && word.len() > 1;
-        let name = word.rsplit('/').next().unwrap_or(word);
-        if is_path {
-            name.to_owned()
-        } else {
-            word.to_owned()
-        }
-    };
-    text.split(' ').map(shorten).collect::<Vec<_>>().join(" ")
+    // A folder may have blanks in its name: all from where a path begins to the last slash goes.
+    let begins = text
+        .match_indices('/')
+        .find(|(at, _)| *at == 0 || text[..*at].ends_with([' ', '"', '(']));
+    match (begins, text.rfind('/')) {
+        (Some((from, _)), Some(to)) => format!("{}{}", &text[..from], &text[to + 1..]),
+        _ => text,
+    }
 }
 
 #[cfg(test)]

@@ -39,6 +39,7 @@ use crate::http::{
 };
 use crate::id::CameraId;
 use crate::metrics::{Metrics, RecorderTaken};
+use crate::source::SourceEvent;
 use crate::source::file::{self, FileCamera};
 use crate::source::live::Live;
 use crate::source::rtsp;
@@ -70,6 +71,9 @@ pub enum ServiceError {
 
 /// How long a message that is being sent may take to finish when the service stops.
 const SENDING_GRACE: Duration = Duration::from_secs(2);
+
+/// Events between a source and the queue of its camera's thread: a source hands over two at once.
+const PASSED_MAX: usize = 8;
 
 /// Called for each frame once it has been looked at, on the camera's thread: for measurements.
 pub type Observer = Arc<dyn Fn(&Frame) + Send + Sync>;
@@ -144,14 +148,7 @@ impl Service {
             evidence_root: config.data_dir.join("evidence"),
         };
         let stop_http = CancellationToken::new();
-        let audit_key = match store.durability() {
-            Durability::Disk => {
-                let key = Key::open_or_make(&config.data_dir, config.audit.signing)?;
-                store.chain_with(config.audit.digest, &key).await?;
-                Some(key)
-            }
-            Durability::Volatile => None,
-        };
+        let audit_key = open_audit_key(&config, &store).await?;
         let stop_checkpoints = CancellationToken::new();
         let checkpoints = audit_key.clone().map(|key| {
             let (store, stop) = (store.clone(), stop_checkpoints.clone());
@@ -238,7 +235,14 @@ impl Service {
 
     /// Starts one camera's source and thread.
     fn add(&mut self, camera: Arc<Camera>, shared: &Shared) -> Result<(), ServiceError> {
-        let (events, received) = mpsc::channel(rtsp::EVENTS_MAX);
+        let (events, said) = mpsc::channel(PASSED_MAX);
+        let (passed, received) = mpsc::channel(rtsp::EVENTS_MAX);
+        tokio::spawn(pass_on(
+            camera.id.clone(),
+            said,
+            passed,
+            shared.live.clone(),
+        ));
         let thread = shared.thread(Arc::clone(&camera));
         let runtime = Handle::current();
         let spawned = thread::Builder::new()
@@ -373,11 +377,38 @@ impl Shared {
             models: self.detectors.digests(),
             board: self.board.clone(),
             latest: self.latest.clone(),
-            live: self.live.clone(),
             threads: self.threads.clone(),
             clock: Arc::clone(&self.clock),
             reports: self.reports.clone(),
             observer: Arc::clone(&self.observer),
+        }
+    }
+}
+
+/// Returns the key that signs the audit log's checkpoints, and chains the log as the config says; none
+/// while the log lives in memory only.
+async fn open_audit_key(config: &Config, store: &Store) -> Result<Option<Key>, ServiceError> {
+    if store.durability() == Durability::Volatile {
+        return Ok(None);
+    }
+    let key = Key::open_or_make(&config.data_dir, config.audit.signing)?;
+    store.chain_with(config.audit.digest, &key).await?;
+    Ok(Some(key))
+}
+
+/// Shows what a source says to whoever watches live, and passes it on to the camera's thread: live
+/// video does not wait for what is being looked at. Ends with the source. When the thread's queue is
+/// full it waits, and the source drops pictures up to the next key picture.
+async fn pass_on(
+    camera: CameraId,
+    mut said: mpsc::Receiver<SourceEvent>,
+    passed: mpsc::Sender<SourceEvent>,
+    live: Live,
+) {
+    while let Some(event) = said.recv().await {
+        live.publish(&camera, &event);
+        if passed.send(event).await.is_err() {
+            return;
         }
     }
 }

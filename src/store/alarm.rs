@@ -157,16 +157,16 @@ pub struct AlarmDetail {
 pub struct AlarmFilter {
     pub site: Option<SiteId>,
     pub camera: Option<CameraId>,
-    pub kind: Option<AlarmKind>,
-    pub state: Option<AlarmState>,
     pub shelved: Option<bool>,
-    pub disposition: Option<Disposition>,
     /// Building or elevator, by its name.
     pub place: Option<String>,
     /// The floor of origin.
     pub floor: Option<i32>,
     /// Events that this account has not looked through.
     pub unreviewed_by: Option<String>,
+    pub disposition: Option<Disposition>,
+    pub kind: Option<AlarmKind>,
+    pub state: Option<AlarmState>,
     /// Raised at or after, Unix milliseconds.
     pub from_ms: Option<i64>,
     /// Raised before, Unix milliseconds.
@@ -234,9 +234,11 @@ impl Store {
 
     /// Returns how the database finds the list, a line a step: for whoever asks why it is slow.
     pub async fn plan_of(&self, filter: &AlarmFilter) -> Result<Vec<String>, StoreError> {
-        let mut query = QueryBuilder::<Sqlite>::new("EXPLAIN QUERY PLAN ");
-        list(&mut query, filter, None, PAGE_ROWS_MAX);
-        let rows = query.build().fetch_all(&self.0.readers).await;
+        let query = page_query(filter, None, PAGE_ROWS_MAX);
+        let explain = format!("EXPLAIN QUERY PLAN {}", query.sql().as_str());
+        let rows = sqlx::query(sqlx::AssertSqlSafe(explain))
+            .fetch_all(&self.0.readers)
+            .await;
         let steps = rows.and_then(|rows| rows.iter().map(|row| row.try_get("detail")).collect());
         self.named(steps.map_err(Fault::from))
     }
@@ -254,9 +256,7 @@ impl Store {
         limit: u32,
     ) -> Result<Page<AlarmRecord>, Fault> {
         let limit = limit.clamp(1, PAGE_ROWS_MAX);
-        let mut query = QueryBuilder::<Sqlite>::default();
-        // One more than wanted tells whether there is a next page.
-        list(&mut query, filter, after, limit + 1);
+        let mut query = page_query(filter, after, limit);
         let rows = query.build().fetch_all(&self.0.readers).await?;
         let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
         let items = rows
@@ -287,20 +287,6 @@ impl Store {
     }
 }
 
-/// Asks for the newest alarms that pass the filter, after that one.
-fn list(query: &mut QueryBuilder<Sqlite>, filter: &AlarmFilter, after: Option<Cursor>, limit: u32) {
-    query.push("SELECT ").push(COLUMNS);
-    query.push(" FROM alarm WHERE 1 = 1");
-    narrow(query, filter);
-    if let Some(after) = after {
-        query.push(" AND (raised_at_ms, id) < (");
-        query.push_bind(after.raised_at_ms).push(", ");
-        query.push_bind(after.id.to_string()).push(")");
-    }
-    query.push(" ORDER BY raised_at_ms DESC, id DESC LIMIT ");
-    query.push_bind(limit);
-}
-
 /// Returns the alarm with track and files, without its notes and deliveries.
 pub(super) async fn read(
     connection: &mut SqliteConnection,
@@ -323,29 +309,24 @@ pub(super) async fn read(
     }))
 }
 
-/// Narrows a query over `alarm`. All that it asks for stands in the indexes that lists use.
-pub(super) fn narrow(query: &mut QueryBuilder<Sqlite>, filter: &AlarmFilter) {
-    if let Some(place) = &filter.place {
-        query.push(" AND place = ").push_bind(place.clone());
+/// Returns the query for a page. Each filter has an index in the order of the list, so that nothing is
+/// sorted and reading ends with the page.
+fn page_query(filter: &AlarmFilter, after: Option<Cursor>, limit: u32) -> QueryBuilder<Sqlite> {
+    let mut query = QueryBuilder::<Sqlite>::new("SELECT ");
+    query.push(COLUMNS).push(" FROM alarm WHERE 1 = 1");
+    narrow(&mut query, filter);
+    if let Some(after) = after {
+        query.push(" AND (raised_at_ms, id) < (");
+        query.push_bind(after.raised_at_ms).push(", ");
+        query.push_bind(after.id.to_string()).push(")");
     }
-    if let Some(floor) = filter.floor {
-        query.push(" AND floor = ").push_bind(floor);
-    }
-    if let Some(disposition) = filter.disposition {
-        query
-            .push(" AND disposition = ")
-            .push_bind(disposition.as_str());
-    }
-    if let Some(account) = &filter.unreviewed_by {
-        // The sign keeps the planner from an index that lacks what else is asked for.
-        query.push(" AND +").push(super::review::EVENTS);
-        query
-            .push(" AND raised_at_ms >= coalesce((SELECT created_at_ms FROM account WHERE name = ");
-        query.push_bind(account.clone());
-        query.push("), 0) AND NOT EXISTS (SELECT 1 FROM review WHERE account = ");
-        query.push_bind(account.clone());
-        query.push(" AND review.raised_at_ms = alarm.raised_at_ms AND review.alarm = alarm.id)");
-    }
+    // One more than wanted tells whether there is a next page.
+    query.push(" ORDER BY raised_at_ms DESC, id DESC LIMIT ");
+    query.push_bind(limit + 1);
+    query
+}
+
+fn narrow(query: &mut QueryBuilder<Sqlite>, filter: &AlarmFilter) {
     if let Some(site) = &filter.site {
         query
             .push(" AND site = ")
@@ -356,11 +337,14 @@ pub(super) fn narrow(query: &mut QueryBuilder<Sqlite>, filter: &AlarmFilter) {
             .push(" AND camera = ")
             .push_bind(camera.as_str().to_owned());
     }
+    let sign = super::review::sign(filter);
     if let Some(kind) = filter.kind {
-        query.push(" AND kind = ").push_bind(kind.as_str());
+        let kind_is = format!(" AND {sign}kind = ");
+        query.push(kind_is).push_bind(kind.as_str());
     }
     if let Some(state) = filter.state {
-        query.push(" AND state = ").push_bind(state.as_str());
+        let state_is = format!(" AND {sign}state = ");
+        query.push(state_is).push_bind(state.as_str());
     }
     // As the partial indexes have it: they are not used with a bound value.
     match filter.shelved {
@@ -377,6 +361,12 @@ pub(super) fn narrow(query: &mut QueryBuilder<Sqlite>, filter: &AlarmFilter) {
     if let Some(min_score) = filter.min_score {
         query.push(" AND score >= ").push_bind(min_score);
     }
+    super::review::narrow_further(query, filter);
+}
+
+/// Narrows a query over `alarm` by the filter.
+pub(super) fn narrow_by(query: &mut QueryBuilder<Sqlite>, filter: &AlarmFilter) {
+    narrow(query, filter);
 }
 
 fn record_of(row: &SqliteRow) -> Result<AlarmRecord, sqlx::Error> {

@@ -4,7 +4,7 @@
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite};
 
-use super::alarm::{AlarmFilter, Disposition, narrow};
+use super::alarm::{AlarmFilter, Disposition, narrow_by};
 use super::error::Fault;
 use super::review::EVENTS;
 use super::row::{parsed, word_or_none};
@@ -123,7 +123,7 @@ impl Store {
         for span in spans.iter().take(SPANS_MAX) {
             let mut query = QueryBuilder::<Sqlite>::new("SELECT count(*) FROM alarm WHERE 1 = 1");
             within(&mut query, *span);
-            narrow(&mut query, &untimed);
+            narrow_by(&mut query, &untimed);
             let count: i64 = query.build_query_scalar().fetch_one(&mut *tx).await?;
             counts.push(small(count));
         }

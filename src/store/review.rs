@@ -5,7 +5,7 @@
 
 use sqlx::{QueryBuilder, Sqlite};
 
-use super::alarm::{AlarmFilter, narrow};
+use super::alarm::AlarmFilter;
 use super::audit::{self, Actor, AuditOutcome, Deed};
 use super::error::Fault;
 use super::{PAGE_ROWS_MAX, Store, StoreError};
@@ -141,7 +141,7 @@ impl Store {
         let mut found = [None, None];
         for (slot, (than, order)) in found.iter_mut().zip([(">", "ASC"), ("<", "DESC")]) {
             let mut query = QueryBuilder::<Sqlite>::new("SELECT id FROM alarm WHERE 1 = 1");
-            narrow(&mut query, filter);
+            super::alarm::narrow_by(&mut query, filter);
             query.push(format!(" AND (raised_at_ms, id) {than} ("));
             query.push_bind(raised_at_ms).push(", ");
             query.push_bind(id.to_string()).push(")");
@@ -155,4 +155,46 @@ impl Store {
         let [newer, older] = found;
         Ok(Beside { newer, older })
     }
+}
+
+/// Narrows a query over `alarm` by what only the review asks for. All of it stands in the indexes that
+/// lists use.
+pub(super) fn narrow_further(query: &mut QueryBuilder<Sqlite>, filter: &AlarmFilter) {
+    if let Some(place) = &filter.place {
+        query.push(" AND place = ").push_bind(place.clone());
+    }
+    if let Some(floor) = filter.floor {
+        query.push(" AND floor = ").push_bind(floor);
+    }
+    if let Some(disposition) = filter.disposition {
+        query
+            .push(" AND disposition = ")
+            .push_bind(disposition.as_str());
+    }
+    let Some(account) = &filter.unreviewed_by else {
+        return;
+    };
+    // The sign keeps the planner from an index that lacks what else is asked for.
+    query.push(" AND +").push(EVENTS);
+    query.push(" AND raised_at_ms >= coalesce((SELECT created_at_ms FROM account WHERE name = ");
+    query.push_bind(account.clone());
+    query.push("), 0) AND NOT EXISTS (SELECT 1 FROM review WHERE account = ");
+    query.push_bind(account.clone());
+    query.push(" AND review.raised_at_ms = alarm.raised_at_ms AND review.alarm = alarm.id)");
+}
+
+/// Returns the sign before a kind or a state: indexes of those alone hold nothing else, and where more
+/// is asked for it keeps the planner to the ones that hold it all.
+pub(super) fn sign(filter: &AlarmFilter) -> &'static str {
+    let more = [
+        filter.site.is_some(),
+        filter.camera.is_some(),
+        filter.place.is_some(),
+        filter.floor.is_some(),
+        filter.disposition.is_some(),
+        filter.unreviewed_by.is_some(),
+        filter.min_score.is_some(),
+        filter.kind.is_some() && filter.state.is_some(),
+    ];
+    if more.contains(&true) { "+" } else { "" }
 }

@@ -42,15 +42,15 @@ pub(crate) struct AlarmQuery {
     site: Option<String>,
     /// Of this camera.
     camera: Option<String>,
-    kind: Option<AlarmKind>,
-    state: Option<AlarmState>,
     /// Only shelved ones, or only announced ones.
     shelved: Option<bool>,
-    disposition: Option<Disposition>,
     /// Of this building or elevator, by its name.
     place: Option<String>,
     /// With this floor of origin.
     floor: Option<i32>,
+    disposition: Option<Disposition>,
+    kind: Option<AlarmKind>,
+    state: Option<AlarmState>,
     /// Raised at or after this moment (RFC 3339).
     #[param(format = DateTime, example = "2026-01-31T18:00:00+08:00")]
     from: Option<String>,
@@ -94,13 +94,13 @@ impl Parameters for Wanted {
             filter: AlarmFilter {
                 site: given.value::<SiteId>("site", ID)?,
                 camera: given.value::<CameraId>("camera", ID)?,
-                kind: given.word("kind", KINDS)?,
-                state: given.word("state", "raised, acknowledged or closed")?,
                 shelved: given.value("shelved", "true or false")?,
                 disposition: given.word("disposition", DISPOSITIONS)?,
                 place: given.text("place").map(str::to_owned),
                 floor: given.value("floor", "a floor's number")?,
                 unreviewed_by: None,
+                kind: given.word("kind", KINDS)?,
+                state: given.word("state", "raised, acknowledged or closed")?,
                 from_ms: moment_ms("from")?,
                 to_ms: moment_ms("to")?,
                 min_score: given.checked("min_score", "a number from 0 to 1", |text| {

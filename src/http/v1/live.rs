@@ -1,11 +1,16 @@
 //! A camera's live video over a WebSocket, for Media Source Extensions: the camera's own pictures in
 //! fragments of MP4, neither decoded nor encoded.
 //!
+//! A viewer answers the message before each key picture with a text of its own. Without that, what
+//! the sockets on the way hold (many seconds of video) would be how far it falls behind.
+//!
 //! Bounds: [`Limits::live_viewers`](crate::http::Limits) at a time; a viewer is at most
-//! `source::live`'s queue behind and then goes on at the next key picture; one that takes nothing for
+//! `source::live`'s queue behind, or [`OWES_MAX`] with an answer, and then goes on at the next key
+//! picture; one that takes nothing for
 //! [`SEND_MAX`] is sent away. The look is written down before the first byte, and again for each
 //! sitting of ten minutes; the viewer's session or token is looked at as for the alarm stream.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,15 +39,18 @@ use crate::store::AuditOutcome;
 pub(in crate::http) const LOOK: &str = "live.seen";
 /// Waits no longer for a viewer to take what it is sent.
 const SEND_MAX: Duration = Duration::from_secs(10);
+/// A viewer that owes an answer for longer than this is behind, and is sent no more until it comes.
+const OWES_MAX: Duration = Duration::from_secs(2);
 /// Looks this often whether the viewer still may, and gives a sign of life.
 const RECHECK: Duration = Duration::from_secs(10);
-/// What a viewer may say at a time: it has nothing to say.
+/// What a viewer may say at a time: an answer is one letter.
 const MESSAGE_BYTES_MAX: usize = 1024;
 
 /// A camera's live video, H.264 only, as a WebSocket. A text message `{"codec"}` comes first and begins
 /// a timeline, as it does after each pause of the camera; binary messages are fragments of MP4 to be
 /// appended in order; a text message `{"shown_at_s","captured_at_ms"}` before each key picture ties the
-/// player's clock to the camera's; `{"away"}` says that the camera shows nothing, `{"refused"}` why it
+/// player's clock to the camera's, and is to be answered with any text, by which a slow viewer is told;
+/// `{"away"}` says that the camera shows nothing, `{"refused"}` why it
 /// cannot be shown.
 #[utoipa::path(
     get,
@@ -78,6 +86,7 @@ pub(crate) async fn watch(
         fragments: None,
         info: None,
         wants_key: true,
+        owed: VecDeque::new(),
         _counted: Counted::new(permit),
     };
     let upgrade = upgrade.max_message_size(MESSAGE_BYTES_MAX);
@@ -94,6 +103,9 @@ struct Viewing {
     fragments: Option<Fragments>,
     /// What comes before the next key picture cannot be shown.
     wants_key: bool,
+    /// When each message was sent that is not answered yet (monotonic). At most as many as there are
+    /// key pictures in [`OWES_MAX`].
+    owed: VecDeque<Duration>,
     _counted: Counted,
 }
 
@@ -123,6 +135,10 @@ impl Viewing {
                 () = stop.cancelled() => Err(End::Gone),
                 said = socket.recv() => match said {
                     Some(Ok(Message::Close(_)) | Err(_)) | None => Err(End::Gone),
+                    Some(Ok(Message::Text(_))) => {
+                        self.owed.pop_front();
+                        Ok(())
+                    }
                     Some(Ok(_)) => Ok(()),
                 },
                 event = following.recv() => match event {
@@ -189,7 +205,18 @@ impl Viewing {
         }
     }
 
+    /// Returns whether the viewer has not taken what was sent a while ago.
+    fn is_behind(&self) -> bool {
+        let now = self.service.api.clock.monotonic();
+        let oldest = self.owed.front();
+        oldest.is_some_and(|sent_at| now.saturating_sub(*sent_at) > OWES_MAX)
+    }
+
     async fn show(&mut self, socket: &mut WebSocket, packet: Packet) -> Result<(), End> {
+        if self.is_behind() {
+            self.skip(1);
+            return Ok(());
+        }
         if self.wants_key && !packet.key {
             return Ok(());
         }
@@ -216,6 +243,7 @@ impl Viewing {
         let made: Option<Bytes> = fragments.push(packet);
         if is_key {
             let shown_at_s = fragments.shown_at_s(&at);
+            self.owed.push_back(self.service.api.clock.monotonic());
             let tie = json!({ "shown_at_s": shown_at_s, "captured_at_ms": captured_at_ms });
             say(socket, &tie).await?;
         }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use plumb::source::{Codec, Framing, Packet, SourceEvent, StreamInfo};
 use reqwest::{Response, Upgraded};
 use serde_json::json;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 
@@ -80,7 +80,15 @@ impl Socket {
             let mut body = vec![0; usize::try_from(length).expect("it fits")];
             self.0.read_exact(&mut body).await.expect("a body");
             match (head >> 8) & 0xf {
-                1 => Said::Text(serde_json::from_slice(&body).expect("JSON")),
+                1 => {
+                    let text: Value = serde_json::from_slice(&body).expect("JSON");
+                    if text["shown_at_s"].is_number() {
+                        // A text of one letter, with a mask that changes nothing.
+                        let answer = [0x81, 0x81, 0, 0, 0, 0, b'k'];
+                        self.0.write_all(&answer).await.expect("it is heard");
+                    }
+                    Said::Text(text)
+                }
                 2 => Said::Fragment(body),
                 _ => Said::Other,
             }
@@ -164,25 +172,30 @@ async fn a_slow_viewer_loses_pictures_and_goes_on_at_a_key_picture() {
     let mut socket = Socket::open(&service).await;
     socket.fragment().await;
     // More than sockets and the queue hold, while the viewer reads nothing.
-    let pictures = 1200;
-    for number in 1..pictures {
+    for number in 1..1200 {
         service.live.publish(&north(), &picture(number, 200_000));
         tokio::task::yield_now().await;
     }
-    let last_key = u64::try_from((pictures - 1) / GROUP * GROUP).expect("positive") * STEP_TICKS;
-    let (mut before, mut jumps) = (None, 0);
-    loop {
+    let live = service.live.clone();
+    let goes_on = tokio::spawn(async move {
+        let mut tick = tokio::time::interval(Duration::from_millis(5));
+        for number in 1200.. {
+            tick.tick().await;
+            live.publish(&north(), &picture(number, 1000));
+        }
+    });
+    let (mut before, mut since_jump) = (0, None);
+    while since_jump != Some(2 * GROUP) {
         let (at, is_key) = picture_of(&socket.fragment().await);
-        if before.is_some_and(|before: u64| at != before + STEP_TICKS) {
-            jumps += 1;
+        if before > 0 && at != before + STEP_TICKS {
             assert!(is_key, "it went on at {at} without a key picture");
+            since_jump = Some(0);
+        } else {
+            since_jump = since_jump.map(|count| count + 1);
         }
-        before = Some(at);
-        if at >= last_key {
-            break;
-        }
+        before = at;
     }
-    assert!(jumps > 0, "nothing was lost: the queue has no bound");
+    goes_on.abort();
 }
 
 #[tokio::test]

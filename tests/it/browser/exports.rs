@@ -38,17 +38,7 @@ async fn an_export_is_asked_for_approved_by_another_and_downloaded() {
              (!document.querySelector('#changed').hidden && (location.reload(), false))",
         )
         .await;
-    asker.click("[data-act=export]").await;
-    asker
-        .fill("#export-dialog textarea", "For the police, case 7")
-        .await;
-    asker.shoot("export-dialog").await;
-    asker.click("#export-dialog button.main").await;
-    asker
-        .wait_for(
-            "document.querySelector('.alarm-page') && !document.querySelector('dialog[open]')",
-        )
-        .await;
+    ask(&asker).await;
 
     asker.open(&format!("{site}exports")).await;
     asker
@@ -74,6 +64,27 @@ async fn an_export_is_asked_for_approved_by_another_and_downloaded() {
         "the bundle is its asker's"
     );
 
+    download(&asker, &site).await;
+    assert_eq!(service.stop(), Some(0));
+}
+
+/// Asks for the export of the alarm that is open.
+async fn ask(asker: &Browser) {
+    asker.click("[data-act=export]").await;
+    asker
+        .fill("#export-dialog textarea", "For the police, case 7")
+        .await;
+    asker.shoot("export-dialog").await;
+    asker.click("#export-dialog button.main").await;
+    asker
+        .wait_for(
+            "document.querySelector('.alarm-page') && !document.querySelector('dialog[open]')",
+        )
+        .await;
+}
+
+/// Downloads the bundle, which is counted.
+async fn download(asker: &Browser, site: &str) {
     asker.open(&format!("{site}exports")).await;
     asker
         .run(
@@ -85,7 +96,6 @@ async fn an_export_is_asked_for_approved_by_another_and_downloaded() {
     asker.open(&format!("{site}exports")).await;
     let row = asker.text("#ticket-1").await;
     assert!(row.contains(": 1"), "one download is counted: {row}");
-    assert_eq!(service.stop(), Some(0));
 }
 
 /// A manager holds the alarm's evidence, with a reason, and the page says so.

@@ -39,7 +39,11 @@ export class Live {
     if (message.codec) this.begin(`video/mp4; codecs="${message.codec}"`);
     else if (message.away) this.tell("away");
     else if (message.refused) this.refuse();
-    else this.tie = message;
+    else {
+      this.tie = message;
+      // Only now has it been taken: a slow viewer is told by late answers.
+      this.socket.send("k");
+    }
   }
 
   refuse() {

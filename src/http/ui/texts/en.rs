@@ -72,7 +72,7 @@ pub(crate) const EN: Texts = Texts {
     shelves_ended: "Ended",
     shelves_empty: "Nothing is shelved: all alarms are announced.",
     shelved: "Shelved",
-    shelved_count: "Alarms held back:",
+    shelved_count: "Alarms held back",
     shelved_only: "Shelved only",
     shelved_not: "Announced only",
     shelve: "Shelve",

@@ -70,7 +70,7 @@ pub(crate) const ZH: Texts = Texts {
     shelves_ended: "已结束",
     shelves_empty: "没有搁置：所有报警照常通知。",
     shelved: "已搁置",
-    shelved_count: "被搁置的报警数：",
+    shelved_count: "被搁置的报警",
     shelved_only: "仅已搁置",
     shelved_not: "仅已通知",
     shelve: "搁置",
