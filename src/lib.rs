@@ -14,6 +14,7 @@
 //! evidence  Evidence   clip, pictures, manifest
 //! store     rows       SQLite, one transaction an alarm
 //! export    Bundle     what leaves the house by a ticket
+//! report    Acceptance figures that a community hands in           (pure)
 //! deliver   Attempt    durable outbox, signed webhooks
 //! http      JSON/pages API, events, metrics, the operators' console
 //! ```
@@ -46,6 +47,7 @@ pub mod alarm;
 pub mod evidence;
 pub mod store;
 pub mod export;
+pub mod report;
 pub mod deliver;
 pub mod http;
 

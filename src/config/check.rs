@@ -2,7 +2,9 @@
 //! wrong instead of stopping at the first.
 
 mod escalation;
+mod places;
 mod retention;
+mod secrets;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -16,7 +18,7 @@ use url::Url;
 
 use super::scene::{SceneFile, read_scene_file};
 use super::{Camera, Config, Http, Input, Problem, Site, TlsFiles, file};
-use crate::deliver::{EndpointConfig, Secret};
+use crate::deliver::EndpointConfig;
 use crate::id::{CameraId, EndpointId, SERVICE, SiteId};
 use crate::scene::Scene;
 use crate::source::rtsp::{CameraUrl, Credentials, Deadlines, RtspCamera, Transport};
@@ -88,7 +90,9 @@ impl Check<'_> {
             .iter()
             .filter_map(|step| self.escalation(step, &sites, &endpoints))
             .collect();
+        let inventory = self.inventory(&file, &sites);
         Some(Config {
+            inventory,
             data_dir: self.folder.join(file.data_dir),
             http: http?,
             log: file.log.format,
@@ -390,60 +394,6 @@ impl Check<'_> {
                         id.get_ref()
                     ),
                 );
-            }
-        }
-    }
-
-    fn secret(
-        &mut self,
-        owner: &Spanned<String>,
-        what: &str,
-        file: Option<&Spanned<String>>,
-        env: Option<&Spanned<String>>,
-    ) -> Option<String> {
-        let (place, read) = match (file, env) {
-            (Some(path), None) => {
-                let full = self.folder.join(path.get_ref());
-                let read = std::fs::read_to_string(&full)
-                    .map_err(|error| format!("{}: {error}", full.display()));
-                (path, read)
-            }
-            (None, Some(name)) => {
-                let read = std::env::var(name.get_ref())
-                    .map_err(|error| format!("environment variable {}: {error}", name.get_ref()));
-                (name, read)
-            }
-            _ => {
-                self.tell(
-                    Some(owner),
-                    format!("give exactly one of {what}_file and {what}_env"),
-                );
-                return None;
-            }
-        };
-        match read {
-            Ok(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
-            Ok(_) => {
-                self.tell(Some(place), format!("the {what} is empty"));
-                None
-            }
-            Err(error) => {
-                self.tell(Some(place), format!("the {what} cannot be read: {error}"));
-                None
-            }
-        }
-    }
-
-    fn secrets(&mut self, owner: &Spanned<String>, text: &str) -> Option<Vec<Secret>> {
-        let parsed: Result<Vec<_>, _> = text.split_whitespace().map(str::parse::<Secret>).collect();
-        match parsed {
-            Ok(secrets) => Some(secrets),
-            Err(error) => {
-                self.tell(
-                    Some(owner),
-                    format!("the signing secret of this endpoint: {error}"),
-                );
-                None
             }
         }
     }

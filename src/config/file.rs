@@ -31,6 +31,10 @@ pub(super) struct File {
     #[serde(default)]
     pub camera: Vec<Camera>,
     #[serde(default)]
+    pub building: Vec<Building>,
+    #[serde(default)]
+    pub elevator: Vec<Elevator>,
+    #[serde(default)]
     pub endpoint: Vec<Endpoint>,
     #[serde(default)]
     pub escalation: Vec<Escalation>,
@@ -119,6 +123,38 @@ pub(super) struct Replay {
 pub(super) struct Site {
     pub id: Spanned<String>,
     pub name: Option<String>,
+    pub civil_code: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Building {
+    pub id: Spanned<String>,
+    pub site: Spanned<String>,
+    pub name: Option<String>,
+    pub floors: Spanned<i32>,
+}
+
+impl Building {
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        self.id.get_ref() == name || self.name.as_deref() == Some(name)
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Elevator {
+    pub id: Spanned<String>,
+    pub site: Spanned<String>,
+    #[serde(default)]
+    pub building: String,
+    pub name: Option<String>,
+}
+
+impl Elevator {
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        self.id.get_ref() == name || self.name.as_deref() == Some(name)
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -132,6 +168,9 @@ pub(super) struct Camera {
     #[serde(default)]
     pub elevator: String,
     pub place: Option<String>,
+    pub code: Option<Spanned<String>>,
+    pub longitude: Option<Spanned<f64>>,
+    pub latitude: Option<Spanned<f64>>,
     pub kind: crate::scene::Kind,
     pub url: Spanned<String>,
     #[serde(default)]

@@ -16,6 +16,7 @@ use url::Url;
 use crate::audit::{Algorithm, Signing};
 use crate::deliver::EndpointConfig;
 use crate::id::{CameraId, SiteId};
+use crate::report::inventory::Inventory;
 use crate::scene::{Kind, Scene};
 use crate::source::rtsp::RtspCamera;
 use crate::store::{Escalation, SessionLimits};
@@ -30,6 +31,8 @@ pub struct Config {
     pub http: Http,
     pub log: LogFormat,
     pub retention: Retention,
+    /// What reports count.
+    pub inventory: Inventory,
     pub models_dir: Option<PathBuf>,
     pub runtime: Option<PathBuf>,
     pub audit: Audit,

@@ -68,6 +68,7 @@ use crate::decode::Latest;
 use crate::health::{Board, Threads};
 use crate::id::{CameraId, SiteId};
 use crate::metrics::Metrics;
+use crate::report::inventory::Inventory;
 use crate::scene;
 use crate::source::live::Live;
 use crate::store::{SessionLimits, Store};
@@ -87,6 +88,8 @@ pub struct Api {
     /// The configured cameras, in the order of the config.
     pub cameras: Vec<CameraInfo>,
     pub sites: Vec<SiteInfo>,
+    /// What reports count.
+    pub inventory: Arc<Inventory>,
     /// What the cameras look at, at the moment.
     pub scenes: BTreeMap<CameraId, SceneInForce>,
     pub metrics: Metrics,

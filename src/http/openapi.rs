@@ -88,6 +88,8 @@ pub(super) async fn serve(State(service): State<Arc<Service>>, _: NoQuery) -> im
         v1::alarms::note,
         v1::holds::hold,
         v1::holds::release,
+        v1::reports::acceptance,
+        v1::reports::acceptance_csv,
         v1::exports::list,
         v1::exports::ask,
         v1::exports::approve,
@@ -127,6 +129,7 @@ pub(super) async fn serve(State(service): State<Arc<Service>>, _: NoQuery) -> im
     components(schemas(Problem, AlarmSnapshot)),
     tags(
         (name = "alarms", description = "What happened, its evidence, and what people did about it"),
+        (name = "reports", description = "Figures that a community hands in"),
         (name = "shelves", description = "Alarms that are kept and not announced for a time"),
         (name = "exports", description = "Evidence that leaves the house, by ticket"),
         (name = "cameras", description = "The cameras and their health"),

@@ -79,6 +79,7 @@ const KEEPERS: Access = Access::Roles(&[
     Role::Maintainer,
 ]);
 const MENDERS: Access = Access::Roles(&[Role::Manager, Role::Maintainer]);
+const REPORTERS: Access = Access::Roles(&[Role::Manager, Role::Auditor]);
 const MANAGERS: Access = Access::Roles(&[Role::Manager]);
 /// Who may look at how a camera's scene is drawn; [`MENDERS`] draw it.
 const SCENE_READERS: Access = Access::Roles(&[Role::Manager, Role::Auditor, Role::Maintainer]);
@@ -227,7 +228,7 @@ fn review_routes() -> Vec<Route> {
 }
 
 fn record_routes() -> Vec<Route> {
-    use v1::exports;
+    use v1::{exports, reports};
     let approve = post(exports::approve);
     let refuse = post(exports::refuse);
     let bundle = get(exports::bundle);
@@ -238,6 +239,17 @@ fn record_routes() -> Vec<Route> {
         change("/api/v1/exports/{id}/refuse", MANAGERS, refuse),
         read("/api/v1/exports/{id}/bundle", HANDLERS, bundle),
         page(read("/exports", READERS, get(ui::exports::show))),
+        read(
+            "/api/v1/reports/acceptance",
+            REPORTERS,
+            get(reports::acceptance),
+        ),
+        read(
+            "/api/v1/reports/acceptance.csv",
+            REPORTERS,
+            get(reports::acceptance_csv),
+        ),
+        page(read("/reports", REPORTERS, get(ui::reports::show))),
     ]
 }
 

@@ -347,6 +347,7 @@ impl Shared {
             live: self.live.clone(),
             cameras: config.cameras.iter().map(camera_info).collect(),
             sites: config.sites.iter().map(site_info).collect(),
+            inventory: Arc::new(config.inventory.clone()),
             scenes: self.scenes.clone(),
             metrics: Metrics::install()?,
             clock: Arc::clone(&self.clock),

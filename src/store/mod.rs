@@ -26,6 +26,7 @@ pub mod inspect;
 pub mod lifecycle;
 pub mod name;
 mod open;
+pub mod report;
 pub mod replay;
 mod reserve;
 pub mod retention;
@@ -65,6 +66,7 @@ pub use replay::{
     ReplayAlarm, ReplayBefore, ReplayEnd, ReplayModel, ReplayOf, ReplayRecord, ReplayResult,
     ReplayState,
 };
+pub use report::FaultSpan;
 pub use retention::{Deletable, Deletion, DeletionRule, EvidenceUse, Hold, Removal};
 pub use review::Beside;
 pub use scene::{SceneChange, SceneText};

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The stream in its order; a stage may use those before it and the base.
-const STREAM: [&str; 16] = [
+const STREAM: [&str; 17] = [
     "source", "decode", "detect", "track", "scene", "verify", "alarm", "evidence", "auth", "audit",
-    "store", "export", "deliver", "http", "config", "pipeline",
+    "store", "export", "report", "deliver", "http", "config", "pipeline",
 ];
 
 /// Lines of a file before its tests.

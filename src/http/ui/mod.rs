@@ -18,6 +18,7 @@ mod filter;
 pub(super) mod exports;
 pub(super) mod language;
 pub(super) mod password;
+pub(super) mod reports;
 mod period;
 pub(super) mod places;
 pub(super) mod review;
@@ -121,13 +122,18 @@ impl Frame {
             Role::Auditor,
             Role::Maintainer,
         ];
-        let all: [(&[Role], &'static str, &'static str); 10] = [
+        let all: [(&[Role], &'static str, &'static str); 11] = [
             (&READERS, "/board", t.board),
             (&READERS, "/alarms", t.alarms),
             (&READERS, "/shelves", t.shelves),
             (&READERS, "/review", t.review),
             (&READERS, "/wall", t.wall),
             (&keepers, "/cameras", t.cameras),
+            (
+                &[Role::Manager, Role::Auditor],
+                "/reports",
+                self.language.records().reports,
+            ),
             (&READERS, "/exports", self.language.records().exports),
             (&[Role::Auditor], "/audit", t.audit),
             (&[Role::Auditor], "/replays", t.replays),

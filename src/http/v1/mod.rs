@@ -8,6 +8,7 @@ pub(super) mod deliveries;
 pub(super) mod evidence;
 pub(super) mod exports;
 pub(super) mod holds;
+pub(super) mod reports;
 pub(super) mod reviews;
 pub(super) mod replays;
 pub(super) mod scene;

@@ -12,6 +12,7 @@ mod openapi;
 mod pages;
 mod people;
 mod pictures;
+mod reports;
 mod reviews;
 mod replays;
 mod scenes;
@@ -94,6 +95,7 @@ impl Service {
                 id: SiteId::parse("garden").expect("an id"),
                 name: "Garden".to_owned(),
             }],
+            inventory: Arc::new(reports::inventory()),
             scenes: scenes::in_force(folder.path()),
             metrics: Metrics::install().expect("no other recorder"),
             clock,

@@ -1,6 +1,7 @@
 //! What the pages of records say: hold and deletion, exports, reports.
 
 mod en;
+mod figures;
 mod zh;
 
 pub(crate) use en::EN;
@@ -49,6 +50,38 @@ texts!(
     approve,
     refuse,
     download,
+    // Reports.
+    reports,
+    report_csv,
+    sites_with_ebike_alarm,
+    site,
+    figure,
+    numerator,
+    denominator,
+    share,
+    wanted,
+    thing,
+    gaps,
+    report_hint,
+    figure_buildings,
+    figure_openings,
+    figure_elevators,
+    figure_online,
+    figure_pictures,
+    figure_intact,
+    figure_compliance,
+    gap_no_camera,
+    gap_offline,
+    gap_too_short,
+    gap_no_scene,
+    gap_no_openings,
+    gap_floors,
+    gap_openings,
+    gap_not_tested,
+    gap_no_code,
+    gap_no_name,
+    gap_no_division,
+    gap_no_place,
 );
 
 impl Texts {

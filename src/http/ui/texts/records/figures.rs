@@ -1,0 +1,103 @@
+//! What the acceptance table says, on its page and in its CSV file.
+
+use super::super::fill;
+use super::Texts;
+use crate::report::{Acceptance, Figure, Gap, Rate};
+
+impl Texts {
+    /// Returns what people call a rate.
+    pub(crate) fn figure_of(&self, figure: &Figure) -> &'static str {
+        match figure {
+            Figure::Buildings => self.figure_buildings,
+            Figure::Openings => self.figure_openings,
+            Figure::Elevators => self.figure_elevators,
+            Figure::Online => self.figure_online,
+            Figure::Pictures => self.figure_pictures,
+            Figure::Intact => self.figure_intact,
+            Figure::Compliance => self.figure_compliance,
+        }
+    }
+
+    /// Returns a number as people write it: whole, or with one decimal.
+    pub(crate) fn amount(&self, amount: &f64) -> String {
+        let text = format!("{amount:.1}");
+        text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
+    }
+
+    /// Returns a share in percent.
+    pub(crate) fn percent(&self, share: &f64) -> String {
+        // Never rounded up to what is wanted.
+        format!("{} %", self.amount(&((share * 1000.0).floor() / 10.0)))
+    }
+
+    /// Returns what a thing lacks, in one line.
+    pub(crate) fn gap_list(&self, gaps: &[Gap]) -> String {
+        let each: Vec<String> = gaps.iter().map(|gap| self.gap(*gap)).collect();
+        each.join("; ")
+    }
+
+    fn gap(&self, gap: Gap) -> String {
+        let text = match gap {
+            Gap::NoCamera => self.gap_no_camera,
+            Gap::Offline => self.gap_offline,
+            Gap::TooShort => self.gap_too_short,
+            Gap::NoScene => self.gap_no_scene,
+            Gap::NoOpenings => self.gap_no_openings,
+            Gap::Floors { from, to } => return fill(self.gap_floors, &[&from, &to]),
+            Gap::OpeningsMissed => self.gap_openings,
+            Gap::NotTested => self.gap_not_tested,
+            Gap::NoCode => self.gap_no_code,
+            Gap::NoName => self.gap_no_name,
+            Gap::NoDivision => self.gap_no_division,
+            Gap::NoPlace => self.gap_no_place,
+        };
+        text.to_owned()
+    }
+
+    /// Returns the table as rows: each rate, and below it each thing that was counted.
+    pub(crate) fn rows(&self, table: &Acceptance) -> Vec<Vec<String>> {
+        let head = [
+            self.site,
+            self.figure,
+            self.thing,
+            self.numerator,
+            self.denominator,
+            self.share,
+            self.wanted,
+            self.gaps,
+        ];
+        let mut rows = vec![head.map(str::to_owned).to_vec()];
+        for site in &table.sites {
+            for rate in &site.rates {
+                rows.push(self.rate_row(&site.name, rate));
+                for item in &rate.items {
+                    rows.push(vec![
+                        site.name.clone(),
+                        self.figure_of(&rate.figure).to_owned(),
+                        item.name.clone(),
+                        self.amount(&item.counts),
+                        self.amount(&item.of),
+                        String::new(),
+                        String::new(),
+                        self.gap_list(&item.gaps),
+                    ]);
+                }
+            }
+        }
+        rows
+    }
+
+    fn rate_row(&self, site: &str, rate: &Rate) -> Vec<String> {
+        vec![
+            site.to_owned(),
+            self.figure_of(&rate.figure).to_owned(),
+            String::new(),
+            self.amount(&rate.numerator),
+            self.amount(&rate.denominator),
+            rate.share
+                .map_or(String::new(), |share| self.percent(&share)),
+            self.percent(&rate.wanted),
+            String::new(),
+        ]
+    }
+}
