@@ -204,3 +204,34 @@ fn a_place_is_called_by_its_building_and_elevator_unless_people_call_it_otherwis
     );
     assert_eq!(config.cameras[1].elevator, "lift 2");
 }
+
+#[test]
+fn a_camera_code_that_cannot_be_is_told_with_its_line() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let camera = |id: &str, code: &str| {
+        format!(
+            "[[camera]]\nid = \"{id}\"\nsite = \"a\"\nkind = \"facade\"\nurl = \"file:x.mp4\"\ncode = \"{code}\"\n"
+        )
+    };
+    let site = "[[site]]\nid = \"a\"\ncivil_code = \"370781\"\n";
+    let good = format!("{site}{}", camera("one", "37078100011327000001"));
+    let config = Config::parse(&good, folder.path()).expect("it is right");
+    let code = config.inventory.cameras[0].code.as_deref();
+    assert_eq!(code, Some("37078100011327000001"));
+    let bad = [
+        camera("one", "3707810001132700000"),
+        camera("two", "37078200011327000001"),
+        camera("three", "37078100011187000001"),
+        camera("four", "37078100011327000001"),
+        camera("five", "37078100011327000001"),
+    ];
+    let told = problems(&format!("{site}{}", bad.concat()), folder.path());
+    for expected in [
+        "plumb.toml:9: the camera's code (GB/T 28181) \"3707810001132700000\" is not 20 digits",
+        "plumb.toml:15: the camera's code (GB/T 28181) \"37078200011327000001\" is of the division 370782",
+        "plumb.toml:21: the camera's code (GB/T 28181) \"37078100011187000001\" is of the type 118",
+        "plumb.toml:33: the camera's code \"37078100011327000001\" is used twice",
+    ] {
+        assert!(told.contains(expected), "{expected} is missing in:\n{told}");
+    }
+}
