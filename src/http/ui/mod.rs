@@ -16,6 +16,7 @@ pub(super) mod language;
 pub(super) mod password;
 pub(super) mod replays;
 pub(super) mod scene;
+pub(super) mod service;
 pub(super) mod sign_in;
 pub(super) mod texts;
 mod view;
@@ -44,6 +45,9 @@ pub(super) const OWN_REFERRER: HeaderValue = HeaderValue::from_static("same-orig
 
 /// Who may see alarms and what cameras saw.
 const READERS: [Role; 3] = [Role::Operator, Role::Manager, Role::Auditor];
+
+/// Who may see how the service itself is.
+const OVERSEERS: [Role; 3] = [Role::Manager, Role::Auditor, Role::Maintainer];
 
 /// What every page shows around its own part.
 pub(crate) struct Frame {
@@ -105,10 +109,11 @@ impl Frame {
             Role::Auditor,
             Role::Maintainer,
         ];
-        let all: [(&[Role], &'static str, &'static str); 6] = [
+        let all: [(&[Role], &'static str, &'static str); 7] = [
             (&READERS, "/board", t.board),
             (&READERS, "/alarms", t.alarms),
             (&keepers, "/cameras", t.cameras),
+            (&OVERSEERS, "/service", t.service),
             (&[Role::Auditor], "/audit", t.audit),
             (&[Role::Auditor], "/replays", t.replays),
             (&[Role::Admin, Role::Auditor], "/accounts", t.accounts),
