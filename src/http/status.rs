@@ -53,6 +53,16 @@ pub(super) async fn readyz(
     State(service): State<Arc<Service>>,
     _: NoQuery,
 ) -> Result<Json<Status>, ApiError> {
+    let reasons = reasons(&service).await;
+    if reasons.is_empty() {
+        Ok(status("ready"))
+    } else {
+        Err(ApiError::NotReady { reasons })
+    }
+}
+
+/// Returns why the service cannot do its work; none when it can.
+pub(super) async fn reasons(service: &Service) -> Vec<String> {
     let mut reasons = Vec::new();
     if service.stop.is_cancelled() {
         reasons.push("the service is stopping".to_owned());
@@ -69,11 +79,7 @@ pub(super) async fn readyz(
         dead.iter()
             .map(|name| format!("the thread of {name} has died")),
     );
-    if reasons.is_empty() {
-        Ok(status("ready"))
-    } else {
-        Err(ApiError::NotReady { reasons })
-    }
+    reasons
 }
 
 /// Everything Plumb counts, for Prometheus.

@@ -85,6 +85,8 @@ const MANAGERS: Access = Access::Roles(&[Role::Manager]);
 const SCENE_READERS: Access = Access::Roles(&[Role::Manager, Role::Auditor, Role::Maintainer]);
 /// Who looks through what happened, each for themselves.
 const REVIEWERS: Access = Access::Roles(&[Role::Manager]);
+/// How the service itself is: nothing that a camera saw.
+const OVERSEERS: Access = Access::Roles(&[Role::Manager, Role::Auditor, Role::Maintainer]);
 const ADMINS: Access = Access::Roles(&[Role::Admin]);
 const AUDITORS: Access = Access::Roles(&[Role::Auditor]);
 /// Auditors read all, and so also who may do what.
@@ -292,6 +294,7 @@ fn replay_routes() -> Vec<Route> {
             post(replays::cancel),
         ),
         read("/api/v1/recordings", AUDITORS, get(replays::recordings)),
+        page(read("/service", OVERSEERS, get(ui::service::show))),
         page(read("/replays", AUDITORS, get(ui::replays::list))),
         page(change("/replays", AUDITORS, post(ui::replays::begin))),
         page(read("/replays/{id}", AUDITORS, get(ui::replays::one))),

@@ -439,9 +439,7 @@ mod tests {
     use crate::clock::SystemClock;
 
     async fn plan(store: &Store, filter: &AlarmFilter, after: Option<Cursor>) -> String {
-        let mut query = QueryBuilder::<Sqlite>::default();
-        list(&mut query, filter, after, 51);
-        let sql = query.sql().to_owned();
+        let sql = page_query(filter, after, 50).sql().to_owned();
         let explained = format!("EXPLAIN QUERY PLAN {}", sql.as_str());
         let rows = sqlx::query(AssertSqlSafe(explained))
             .fetch_all(&store.0.readers)

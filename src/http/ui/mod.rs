@@ -24,6 +24,7 @@ pub(super) mod places;
 pub(super) mod review;
 pub(super) mod replays;
 pub(super) mod scene;
+pub(super) mod service;
 pub(super) mod shelves;
 pub(super) mod sign_in;
 pub(super) mod texts;
@@ -55,6 +56,9 @@ pub(super) const OWN_REFERRER: HeaderValue = HeaderValue::from_static("same-orig
 
 /// Who may see alarms and what cameras saw.
 const READERS: [Role; 3] = [Role::Operator, Role::Manager, Role::Auditor];
+
+/// Who may see how the service itself is.
+const OVERSEERS: [Role; 3] = [Role::Manager, Role::Auditor, Role::Maintainer];
 
 /// What every page shows around its own part.
 pub(crate) struct Frame {
@@ -122,13 +126,14 @@ impl Frame {
             Role::Auditor,
             Role::Maintainer,
         ];
-        let all: [(&[Role], &'static str, &'static str); 11] = [
+        let all: [(&[Role], &'static str, &'static str); 12] = [
             (&READERS, "/board", t.board),
             (&READERS, "/alarms", t.alarms),
             (&READERS, "/shelves", t.shelves),
             (&READERS, "/review", t.review),
             (&READERS, "/wall", t.wall),
             (&keepers, "/cameras", t.cameras),
+            (&OVERSEERS, "/service", t.service),
             (
                 &[Role::Manager, Role::Auditor],
                 "/reports",

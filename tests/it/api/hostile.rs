@@ -200,7 +200,7 @@ async fn no_filter_is_sql_and_none_is_unknown() {
     let long = "a".repeat(6_000);
     for operation in operations().iter().filter(|o| o.method == Method::GET) {
         let path = target.real(&operation.path);
-        // The stream goes on, and the metrics are text: what they take is told by status alone.
+        // The stream goes on: what it takes is told by its status alone.
         for name in &operation.query {
             for trick in TRICKS.iter().copied().chain([long.as_str()]) {
                 let what = format!("{}?{name}={trick}", operation.name);
@@ -208,13 +208,12 @@ async fn no_filter_is_sql_and_none_is_unknown() {
                 let answer = request.send().await.expect("an answer");
                 if answer.status().is_success() {
                     // Text that may be anything: it is looked for, and not found.
-                    let found: Value = answer.json().await.expect("JSON");
-                    let lists = found
-                        .as_object()
-                        .into_iter()
-                        .flat_map(|found| found.values());
-                    let is_empty = lists.filter_map(Value::as_array).all(Vec::is_empty);
-                    assert!(is_empty, "{what} found {found}");
+                    let kind = answer.headers().get("content-type").cloned();
+                    if kind.is_some_and(|kind| kind == "application/json") {
+                        let found = answer.text().await.expect("a body");
+                        let alarm = target.alarm.to_string();
+                        assert!(!found.contains(&alarm), "{what} found {found}");
+                    }
                 } else {
                     let again = target.request(operation, &format!("{path}?{name}={trick}"));
                     refused(&what, again).await;

