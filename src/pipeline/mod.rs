@@ -13,6 +13,7 @@ pub mod service;
 mod kept;
 pub mod bundles;
 pub mod retention;
+mod described;
 mod upkeep;
 mod replayer;
 mod stir;

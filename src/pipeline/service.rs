@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use super::camera::{CameraThread, Report};
+use super::described::{camera_info, scene_in_force, sign_in, site_info};
 use super::recorder::{REPORTS_MAX, Recorder};
 use super::replayer::StageReplayer;
 use super::upkeep::{Parts, Upkeep};
@@ -26,17 +27,14 @@ use super::{Detectors, checkpoints};
 use crate::audit::{Key, KeyError};
 use crate::auth::password;
 use crate::clock::Clock;
-use crate::config::{self, Camera, Config, Input};
+use crate::config::{Camera, Config, Input};
 use crate::decode::Frame;
 use crate::decode::latest::Latest;
 use crate::deliver::{Alarms, Client, ClientError, Delivering, Outbox, overdue};
 use crate::detect::SessionError;
 use crate::evidence::room::{Room, SystemDisk};
 use crate::health::{Board, Threads};
-use crate::http::{
-    self, Api, CameraInfo, CameraScene, Limits, SceneInForce, SignIn, SiteInfo, Tls, TlsError,
-    Transport,
-};
+use crate::http::{self, Api, Limits, SceneInForce, Tls, TlsError};
 use crate::id::CameraId;
 use crate::metrics::{Metrics, RecorderTaken};
 use crate::source::SourceEvent;
@@ -458,33 +456,6 @@ async fn serve(listener: TcpListener, api: Api, stop: CancellationToken) {
     }
 }
 
-fn sign_in(http: &config::Http) -> SignIn {
-    SignIn {
-        transport: match http.is_encrypted() {
-            true => Transport::Tls,
-            false => Transport::Plain,
-        },
-        proxies: http.proxies.clone(),
-        sessions: http.sessions,
-    }
-}
-
-fn site_info(site: &config::Site) -> SiteInfo {
-    SiteInfo {
-        id: site.id.clone(),
-        name: site.name.clone(),
-    }
-}
-
-fn scene_in_force(camera: &Camera) -> (CameraId, SceneInForce) {
-    let scene = CameraScene {
-        scene: camera.scene.clone(),
-        sha256: camera.scene_sha256.clone(),
-    };
-    let kept_in = camera.scene_file.clone();
-    (camera.id.clone(), SceneInForce::new(scene, kept_in))
-}
-
 /// Keeps the scenes as they are at this start, so that an alarm's scene is found by its digest; one
 /// that was changed by hand meanwhile is written down.
 async fn note_scenes(store: &Store, cameras: &[Camera]) {
@@ -496,18 +467,6 @@ async fn note_scenes(store: &Store, cameras: &[Camera]) {
             // Cameras must be watched all the same; the next start tries again.
             error!(camera.id = %camera.id, error = &failure as &dyn std::error::Error, "the scene could not be kept in the store");
         }
-    }
-}
-
-fn camera_info(camera: &Camera) -> CameraInfo {
-    CameraInfo {
-        id: camera.id.clone(),
-        name: camera.name.clone(),
-        site: camera.site.clone(),
-        building: camera.building.clone(),
-        elevator: camera.elevator.clone(),
-        place: camera.place.clone(),
-        kind: camera.kind,
     }
 }
 
