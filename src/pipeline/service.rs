@@ -139,14 +139,7 @@ impl Service {
             evidence_root: config.data_dir.join("evidence"),
         };
         let stop_http = CancellationToken::new();
-        let audit_key = match store.durability() {
-            Durability::Disk => {
-                let key = Key::open_or_make(&config.data_dir, config.audit.signing)?;
-                store.chain_with(config.audit.digest, &key).await?;
-                Some(key)
-            }
-            Durability::Volatile => None,
-        };
+        let audit_key = chain(&store, &config).await?;
         let stop_checkpoints = CancellationToken::new();
         let checkpoints = audit_key.clone().map(|key| {
             let (store, stop) = (store.clone(), stop_checkpoints.clone());
@@ -364,6 +357,17 @@ async fn open_store(config: &Config, delivering: &Delivering) -> Result<Store, S
         );
     }
     Ok(store)
+}
+
+/// Makes the audit log go on as configured, and returns the key that signs its checkpoints; none where
+/// the log is in memory only.
+async fn chain(store: &Store, config: &Config) -> Result<Option<Key>, ServiceError> {
+    if store.durability() == Durability::Volatile {
+        return Ok(None);
+    }
+    let key = Key::open_or_make(&config.data_dir, config.audit.signing)?;
+    store.chain_with(config.audit.digest, &key).await?;
+    Ok(Some(key))
 }
 
 /// Makes the account `admin` where there is none at all, and returns its one-time password.
