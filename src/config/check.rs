@@ -91,6 +91,7 @@ impl Check<'_> {
             .filter_map(|step| self.escalation(step, &sites, &endpoints))
             .collect();
         let inventory = self.inventory(&file, &sites);
+        let recordings_dir = file.replay.recordings_dir.map(Spanned::into_inner);
         Some(Config {
             inventory,
             data_dir: self.folder.join(file.data_dir),
@@ -100,25 +101,13 @@ impl Check<'_> {
             models_dir: file.models.dir.map(|dir| self.folder.join(dir)),
             runtime: file.models.runtime.map(|path| self.folder.join(path)),
             audit: file.audit,
-            recordings_dir: self.recordings_dir(file.replay.recordings_dir.as_ref()),
+            recordings_dir: recordings_dir.map(|dir| self.folder.join(dir)),
             sites,
             cameras,
             endpoints,
             escalations,
             advice: std::mem::take(&mut self.advice),
         })
-    }
-
-    fn recordings_dir(&mut self, given: Option<&Spanned<String>>) -> Option<PathBuf> {
-        let full = self.folder.join(given?.get_ref());
-        if !full.is_dir() {
-            let full = full.display();
-            self.tell(
-                given,
-                format!("replay.recordings_dir: {full} is not a folder"),
-            );
-        }
-        Some(full)
     }
 
     fn http(&mut self, http: &file::Http) -> Option<Http> {

@@ -23,6 +23,7 @@ pub(super) struct File {
     pub models: Models,
     #[serde(default)]
     pub retention: Retention,
+    #[serde(default)]
     pub audit: super::Audit,
     #[serde(default)]
     pub replay: Replay,

@@ -217,6 +217,15 @@ impl Config {
     /// Checks a configuration's text; `folder` is what its paths are relative to.
     pub fn parse(text: &str, folder: &Path) -> Result<Self, Vec<Problem>> {
         let file = file::parse(text)?;
-        check::config(file, text, folder)
+        let named = file.replay.recordings_dir.as_ref();
+        let line = named.map(|named| file::line_of(text, named.span().start));
+        let config = check::config(file, text, folder)?;
+        match &config.recordings_dir {
+            Some(dir) if !dir.is_dir() => {
+                let message = format!("replay.recordings_dir: {} is not a folder", dir.display());
+                Err(vec![Problem::new(line, message)])
+            }
+            _ => Ok(config),
+        }
     }
 }

@@ -146,7 +146,7 @@ impl Service {
             evidence_root: config.data_dir.join("evidence"),
         };
         let stop_http = CancellationToken::new();
-        let audit_key = open_audit_key(&config, &store).await?;
+        let audit_key = chain(&store, &config).await?;
         let stop_checkpoints = CancellationToken::new();
         let checkpoints = audit_key.clone().map(|key| {
             let (store, stop) = (store.clone(), stop_checkpoints.clone());
@@ -383,17 +383,6 @@ impl Shared {
     }
 }
 
-/// Returns the key that signs the audit log's checkpoints, and chains the log as the config says; none
-/// while the log lives in memory only.
-async fn open_audit_key(config: &Config, store: &Store) -> Result<Option<Key>, ServiceError> {
-    if store.durability() == Durability::Volatile {
-        return Ok(None);
-    }
-    let key = Key::open_or_make(&config.data_dir, config.audit.signing)?;
-    store.chain_with(config.audit.digest, &key).await?;
-    Ok(Some(key))
-}
-
 /// Shows what a source says to whoever watches live, and passes it on to the camera's thread: live
 /// video does not wait for what is being looked at. Ends with the source. When the thread's queue is
 /// full it waits, and the source drops pictures up to the next key picture.
@@ -434,6 +423,17 @@ async fn open_store(config: &Config, delivering: &Delivering) -> Result<Store, S
         );
     }
     Ok(store)
+}
+
+/// Makes the audit log go on as configured, and returns the key that signs its checkpoints; none where
+/// the log is in memory only.
+async fn chain(store: &Store, config: &Config) -> Result<Option<Key>, ServiceError> {
+    if store.durability() == Durability::Volatile {
+        return Ok(None);
+    }
+    let key = Key::open_or_make(&config.data_dir, config.audit.signing)?;
+    store.chain_with(config.audit.digest, &key).await?;
+    Ok(Some(key))
 }
 
 /// Makes the account `admin` where there is none at all, and returns its one-time password.
