@@ -25,7 +25,7 @@ async fn every_refusal_names_its_kind_and_the_way_out() {
             "/api/v1/alarms?offset=5",
             400,
             "unknown-parameter",
-            "there are site, camera, kind",
+            "there are site, camera, shelved",
         ),
         ("/healthz?x=1", 400, "unknown-parameter", "takes none"),
         (
