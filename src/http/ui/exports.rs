@@ -40,6 +40,7 @@ struct TicketView {
     asked_by: String,
     asked_at_ms: i64,
     tone: &'static str,
+    is_making: bool,
     state: &'static str,
     decided: Option<(String, i64)>,
     note: Option<String>,
@@ -88,6 +89,7 @@ impl TicketView {
     ) -> Self {
         let is_own = ticket.asked_by == own;
         let holds = ticket.expires_at_ms.is_some_and(|end| now_ms < end);
+        let is_making = ticket.state == TicketState::Making;
         let (state, tone) = match ticket.state {
             TicketState::Asked => (r.ticket_asked, "warn"),
             TicketState::Refused => (r.ticket_refused, "bad"),
@@ -118,6 +120,7 @@ impl TicketView {
             },
             is_plain,
             tone,
+            is_making,
             state,
             decided: ticket.decided_by.zip(ticket.decided_at_ms),
             note: ticket.decision_note,

@@ -94,8 +94,8 @@ fn pages(role: Role) -> Vec<String> {
             continue;
         }
         let path = match route.path {
-            // A part of a page.
-            "/board/alarms/{id}" => continue,
+            // Parts of the board and the wall.
+            path if path.starts_with("/board/") || path.starts_with("/wall/") => continue,
             "/alarms/{id}" => route.path.replace("{id}", RAISED),
             "/replays/{id}" => route.path.replace("{id}", "1"),
             path if path.starts_with("/cameras/{id}") => path.replace("{id}", "mirror"),

@@ -1,6 +1,6 @@
 // Exports: asks for one, decides on another's.
 
-import { change } from "./page.js";
+import { change, showTimes } from "./page.js";
 
 const message = document.getElementById("message");
 const form = document.getElementById("ask");
@@ -35,6 +35,24 @@ if (form) {
     });
   });
 }
+
+/** Shows anew what the tickets are, as long as a bundle is being made; what is being typed stays. */
+async function follow() {
+  const table = document.querySelector("table");
+  if (!table?.querySelector("[data-making]")) return;
+  const answer = await fetch(location.href).catch(() => null);
+  if (answer?.ok) {
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const fresh = page.querySelector("table");
+    if (fresh) {
+      showTimes(fresh);
+      table.replaceWith(fresh);
+    }
+  }
+  setTimeout(follow, 2000);
+}
+
+setTimeout(follow, 1000);
 
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-decide]");
