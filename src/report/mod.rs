@@ -406,8 +406,14 @@ fn item(id: &str, name: &str, gaps: Vec<Gap>) -> Item {
 }
 
 fn rate(figure: Figure, wanted: f64, items: Vec<Item>) -> Rate {
-    let numerator = items.iter().map(|item| item.counts).sum();
-    let denominator: f64 = items.iter().map(|item| item.of).sum();
+    let numerator = items
+        .iter()
+        .map(|item| item.counts)
+        .fold(0.0, |sum, one| sum + one);
+    let denominator: f64 = items
+        .iter()
+        .map(|item| item.of)
+        .fold(0.0, |sum, one| sum + one);
     Rate {
         figure,
         numerator,

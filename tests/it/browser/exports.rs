@@ -52,7 +52,7 @@ async fn an_export_is_asked_for_approved_by_another_and_downloaded() {
     // The page follows by itself while the bundle is being made.
     boss.wait_for("document.querySelector('#ticket-1 .state.good')")
         .await;
-    shoot_all(&boss, &site, &["exports"], "").await;
+    shoot_all(&boss, &site, &["exports", "reports", "service"], "").await;
     boss.open(&format!("{site}exports")).await;
     assert_eq!(
         boss.run("return document.querySelectorAll('#ticket-1 a[download]').length")
