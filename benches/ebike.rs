@@ -59,7 +59,6 @@ fn stages(criterion: &mut Criterion) {
     let overlap = Overlap {
         iou_max: 0.6,
         share_max: 0.8,
-        mean_from: 0.5,
     };
     criterion.bench_function("ebike boxes", |bencher| {
         bencher.iter(|| boxes::suppress(boxes::decode(raw.view(), &priors, &least), overlap));

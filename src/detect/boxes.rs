@@ -105,8 +105,6 @@ pub struct Overlap {
     pub iou_max: f64,
     /// Largest intersection over the smaller box; 1 lets a box lie within another.
     pub share_max: f64,
-    /// Intersection over union from which a box has a say in where a surer one lies; 1 gives it none.
-    pub mean_from: f64,
 }
 
 impl Overlap {
@@ -117,57 +115,23 @@ impl Overlap {
 }
 
 /// Returns the boxes that no surer box of their class overlaps by more than `overlap` allows, the
-/// surest first; of equal scores the first stays first. Each lies where it and the boxes around it
-/// say together: several priors see a thing, and their errors partly cancel.
+/// surest first; of equal scores the first stays first.
 pub fn suppress(mut boxes: Vec<ScoredBox>, overlap: Overlap) -> Vec<ScoredBox> {
     boxes.sort_by(|a, b| b.score.total_cmp(&a.score));
     boxes.truncate(CANDIDATES_MAX);
     let mut kept: Vec<ScoredBox> = Vec::new();
-    for candidate in &boxes {
+    for candidate in boxes {
         let covered = kept
             .iter()
             .any(|k| k.class == candidate.class && overlap.is_exceeded(&k.area, &candidate.area));
         if !covered {
-            kept.push(*candidate);
+            kept.push(candidate);
         }
         if kept.len() == BOXES_MAX {
             break;
         }
     }
-    let meant = |k: &ScoredBox| ScoredBox {
-        area: mean_area(k, &boxes, overlap.mean_from),
-        ..*k
-    };
-    kept.iter().map(meant).collect()
-}
-
-/// Returns the mean, by score, of the box and those of its class that overlap it by more than
-/// `from`, intersection over union.
-fn mean_area(own: &ScoredBox, boxes: &[ScoredBox], from: f64) -> BoxPx {
-    let (mut sum, mut weight) = ([0.0; 4], 0.0);
-    for other in boxes {
-        if other.class == own.class && (other == own || other.area.iou(&own.area) > from) {
-            let score = f64::from(other.score);
-            let area = &other.area;
-            for (sum, value) in
-                sum.iter_mut()
-                    .zip([area.x_px, area.y_px, area.width_px, area.height_px])
-            {
-                *sum += score * value;
-            }
-            weight += score;
-        }
-    }
-    if weight <= 0.0 {
-        return own.area;
-    }
-    let [x_px, y_px, width_px, height_px] = sum.map(|value| value / weight);
-    BoxPx {
-        x_px,
-        y_px,
-        width_px,
-        height_px,
-    }
+    kept
 }
 
 fn box_at(
@@ -280,7 +244,6 @@ mod tests {
             Overlap {
                 iou_max: 0.6,
                 share_max: 1.0,
-                mean_from: 1.0,
             },
         );
         assert_eq!(
@@ -305,38 +268,10 @@ mod tests {
             let overlap = Overlap {
                 iou_max: 0.6,
                 share_max,
-                mean_from: 1.0,
             };
             suppress(vec![part, whole], overlap)
         };
         assert_eq!(kept(1.0), vec![whole, part]);
         assert_eq!(kept(0.8), vec![whole]);
-    }
-
-    #[test]
-    fn a_box_lies_where_the_boxes_around_it_say_together() {
-        let make = |class, score, left: f64| ScoredBox {
-            class,
-            score,
-            area: BoxPx::from_corners(left, 0.0, left + 10.0, 10.0),
-        };
-        let overlap = Overlap {
-            iou_max: 0.6,
-            share_max: 1.0,
-            mean_from: 0.5,
-        };
-        // The second overlaps the first by 0.67; the third, of another class, and the last have no say.
-        let boxes = vec![
-            make(0, 0.9, 0.0),
-            make(0, 0.3, 2.0),
-            make(1, 0.5, 1.0),
-            make(0, 0.4, 8.0),
-        ];
-        let kept = suppress(boxes, overlap);
-        assert_eq!(kept.len(), 3);
-        for (k, left) in kept.iter().zip([0.5, 1.0, 8.0]) {
-            assert!((k.area.left() - left).abs() < 1e-6, "{k:?}");
-        }
-        assert_eq!(kept[0].score, 0.9);
     }
 }

@@ -111,9 +111,6 @@ struct Settings {
     /// Boxes of one class of which this share of the smaller one overlaps are one; 1 is never.
     #[serde(default = "never")]
     nms_share: f64,
-    /// Boxes of one class that overlap a surer one by more have a say in where it lies; 1 is never.
-    #[serde(default = "never")]
-    nms_mean: f64,
     thresholds: BTreeMap<Class, Thresholds>,
     /// The model's name of a class = Plumb's.
     #[serde(default)]
@@ -186,7 +183,6 @@ impl EbikeDetector {
                 overlap: Overlap {
                     iou_max: settings.nms_iou,
                     share_max: settings.nms_share,
-                    mean_from: settings.nms_mean,
                 },
             }),
         })
@@ -280,11 +276,7 @@ impl Settings {
         if !self.plumb_classes().contains(&Some(Class::Ebike)) {
             return Err("classes: none is \"ebike\", nor does map make one so".to_owned());
         }
-        for (key, value) in [
-            ("nms_iou", self.nms_iou),
-            ("nms_share", self.nms_share),
-            ("nms_mean", self.nms_mean),
-        ] {
+        for (key, value) in [("nms_iou", self.nms_iou), ("nms_share", self.nms_share)] {
             if !(0.0..=1.0).contains(&value) {
                 return Err(format!("{key}: 0..1, not {value}"));
             }

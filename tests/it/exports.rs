@@ -13,6 +13,7 @@ use plumb::clock::{Clock, DrivenClock, StreamTime};
 use plumb::decode::{Decoder, Frame};
 use plumb::evidence::manifest::{AlarmRecord, FORMAT, Manifest as EvidenceManifest, StreamRecord};
 use plumb::evidence::{EvidenceFile, Treatment, clip::ClipSpan};
+use plumb::export::check;
 use plumb::export::manifest::signed_text;
 use plumb::export::{Manifest, SignatureFile, path_of};
 use plumb::geometry::BoxPx;
@@ -321,6 +322,16 @@ async fn a_bundle_is_redacted_marked_signed_and_its_digests_match() {
         assert_eq!(ready.sha256, Some(sha256(&bytes)));
         let entries = entries(&path);
         check_bundle(&entries, &office.bundler.key.public());
+        // What `plumb verify` says of it, and of a copy in which one byte differs.
+        let report = check::verify(&path).expect("a bundle");
+        assert!(report.is_whole(), "{:?}", report.findings);
+        assert!(report.is_signed_by(&[office.bundler.key.public()]));
+        let mut altered = bytes.clone();
+        let inside = altered.windows(4).position(|four| four == b"moov");
+        altered[inside.expect("the clip") + 40] ^= 1;
+        let copy = office.folder.path().join("altered.zip");
+        fs::write(&copy, altered).expect("writable");
+        assert!(!check::verify(&copy).is_ok_and(|report| report.is_whole()));
         let manifest: Manifest = serde_json::from_slice(&entries[3].1).expect("a manifest");
         assert_eq!(manifest.ticket.number, asked.id.to_string());
         assert_eq!(manifest.ticket.approved_by, "wang");
