@@ -107,7 +107,7 @@ async fn measure(args: &Args, load: &Load, decode_cpu_s_per_s: f64) -> anyhow::R
     let service = Service::start_observed(
         load.config().await?,
         Arc::clone(&clock),
-        Arc::new(move |frame| observer.note(frame)),
+        Arc::new(move |captured_at| observer.note(captured_at)),
     )
     .await?;
     tokio::time::sleep(WARM_UP).await;

@@ -57,7 +57,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .transpose()?
         .unwrap_or_default();
     let mut watch = open_watch(args, scene)?;
-    let mut replay = Replay::open(&args.clip)?;
+    let mut replay = Replay::open(&args.clip, args.kind)?;
     let mut printed = Printed {
         out: Output::stdout(),
         json: args.json,

@@ -47,11 +47,26 @@ pub struct DecodeCounters {
     pub late_frames: u64,
 }
 
+/// How much of the loop filter is done: what smooths the edges of an encoder's blocks takes a quarter
+/// to a third of the time of decoding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LoopFilter {
+    /// All of it, as the standard says: pictures that people look at.
+    #[default]
+    Whole,
+    /// Key pictures only. The others drift from what the camera sent, by up to two grey levels on
+    /// average where little is coded anew, and are right again at the next key picture.
+    KeyPictures,
+}
+
 /// One stream's decoder.
 pub struct Decoder {
     info: StreamInfo,
+    filter: LoopFilter,
     inner: ff::decoder::Video,
     times: FrameTimes,
+    /// The key picture that comes out once more, and not to anybody.
+    shown_us: Option<i64>,
     damage: Damage,
     converter: Option<Converter>,
     counters: DecodeCounters,
@@ -61,6 +76,12 @@ impl Decoder {
     /// Opens a decoder for the stream. Fails when FFmpeg lacks the codec or refuses its parameters,
     /// and when the pictures are too large.
     pub fn open(info: &StreamInfo) -> Result<Self, DecodeError> {
+        Self::open_with(info, LoopFilter::Whole)
+    }
+
+    /// Opens a decoder for the stream that does so much of the loop filter. Fails like
+    /// [`Decoder::open`].
+    pub fn open_with(info: &StreamInfo, filter: LoopFilter) -> Result<Self, DecodeError> {
         quiet_libav();
         let (width_px, height_px) = (info.width_px, info.height_px);
         if u64::from(width_px) * u64::from(height_px) > PIXELS_MAX {
@@ -81,6 +102,9 @@ impl Decoder {
             ..Default::default()
         });
         let mut decoder = context.decoder();
+        if filter == LoopFilter::KeyPictures {
+            decoder.skip_loop_filter(ff::Discard::NonKey);
+        }
         decoder.set_packet_time_base((1, 1_000_000));
         // A change of size in mid-stream must keep to the limit as well.
         let mut options = ff::Dictionary::new();
@@ -91,8 +115,10 @@ impl Decoder {
             .map_err(failed)?;
         Ok(Self {
             info: info.clone(),
+            filter,
             inner,
             times: FrameTimes::default(),
+            shown_us: None,
             damage: Damage::default(),
             converter: None,
             counters: DecodeCounters::default(),
@@ -109,6 +135,11 @@ impl Decoder {
             self.refused();
             return;
         }
+        self.send(packet);
+        self.drain(&mut emit);
+    }
+
+    fn send(&mut self, packet: &Packet) {
         // libavcodec wants padding behind the data, so the bytes are copied: 20 kB a picture, under
         // a thousandth of the time that decoding takes.
         let mut encoded = ff::Packet::copy(&packet.data);
@@ -120,14 +151,40 @@ impl Decoder {
         if self.inner.send_packet(&encoded).is_err() {
             self.refused();
         }
-        self.drain(&mut emit);
     }
 
-    /// Hands out the frames still held back, at the end of a timeline.
+    /// Hands out the frames still held back. Decoding goes on with a key picture, if at all.
     pub fn finish(&mut self, mut emit: impl FnMut(Frame)) {
         // Fails only when the end was already sent; draining is right either way.
         self.inner.send_eof().ok();
         self.drain(&mut emit);
+        self.inner.flush();
+    }
+
+    /// Decodes a key picture by itself, whatever came before, and returns its frame, none where it
+    /// cannot be decoded alone. Nothing is between two keys that are decoded so: what lies between
+    /// them may follow later ([`Decoder::push_again`]), up to [`Decoder::shown`].
+    pub fn alone(&mut self, key: &Packet) -> Option<Frame> {
+        let newest_us = self.times.newest_us;
+        let mut frame = None;
+        self.inner.flush();
+        self.push(key, |decoded| frame = Some(decoded));
+        self.finish(|decoded| frame = Some(decoded));
+        self.times.newest_us = newest_us;
+        frame
+    }
+
+    /// Notes that a frame from [`Decoder::alone`] has left: no earlier one may follow.
+    pub fn shown(&mut self, frame: &Frame) {
+        self.times.newest_us = Some(frame.at.as_micros());
+    }
+
+    /// Begins with a key picture that was shown before, for those that are built on it.
+    pub fn push_again(&mut self, key: &Packet) {
+        self.inner.flush();
+        self.shown_us = Some(key.at.as_micros());
+        self.send(key);
+        self.drain(&mut drop);
     }
 
     /// Returns a decoder for the next timeline of a stream: this one where it decodes the same and has
@@ -136,10 +193,11 @@ impl Decoder {
     /// [`Decoder::open`].
     pub fn renewed(mut self, info: &StreamInfo) -> Result<Self, DecodeError> {
         if self.info != *info || self.counters != DecodeCounters::default() {
-            return Self::open(info);
+            return Self::open_with(info, self.filter);
         }
         self.inner.flush();
         self.times = FrameTimes::default();
+        self.shown_us = None;
         self.damage = Damage::default();
         Ok(self)
     }
@@ -180,6 +238,9 @@ impl Decoder {
 
     fn frame(&mut self, picture: ff::frame::Video) -> Option<Frame> {
         let pts = picture.pts().or_else(|| picture.timestamp())?;
+        if self.shown_us.take_if(|shown_us| *shown_us == pts).is_some() {
+            return None;
+        }
         let Some((at_us, captured_at)) = self.times.of_frame(pts) else {
             self.counters.late_frames += u64::from(pts >= 0);
             return None;

@@ -4,6 +4,6 @@ pub mod ffmpeg;
 pub mod frame;
 pub mod latest;
 
-pub use ffmpeg::{DecodeError, Decoder};
+pub use ffmpeg::{DecodeError, Decoder, LoopFilter};
 pub use frame::{Frame, Plane};
 pub use latest::Latest;

@@ -15,12 +15,13 @@ use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
 use super::Watch;
+use super::decoding::{Decoding, Pushed};
 use super::fault::FaultWatch;
 use crate::alarm::{Alarm, AlarmChange, AlarmKey};
 use crate::clock::{Clock, StreamTime};
 use crate::config::Camera;
+use crate::decode::Frame;
 use crate::decode::latest::Latest;
-use crate::decode::{Decoder, Frame};
 use crate::evidence::manifest::ModelRecord;
 use crate::evidence::{Collector, EvidenceContext, EvidenceJob, Raised};
 use crate::health::{Board, Threads};
@@ -82,8 +83,8 @@ pub struct CameraThread {
     pub threads: Threads,
     pub clock: Arc<dyn Clock>,
     pub reports: mpsc::Sender<Report>,
-    /// Called for each frame that was looked at.
-    pub observer: Arc<dyn Fn(&Frame) + Send + Sync>,
+    /// Called for each picture that was looked at, or need not be, with when it was captured.
+    pub observer: Arc<dyn Fn(Timestamp) + Send + Sync>,
 }
 
 impl CameraThread {
@@ -143,9 +144,9 @@ enum Origin {
 struct Stages<'a> {
     thread: &'a CameraThread,
     ring: Ring,
-    decoder: Option<Decoder>,
+    decoder: Option<Decoding>,
     /// The decoder of the timeline before, between two.
-    spare_decoder: Option<Decoder>,
+    spare_decoder: Option<Decoding>,
     decode_errors: u64,
     /// Where other scenes come from, the one that is judged by, and since when another one waits.
     scenes: watch::Receiver<Arc<CameraScene>>,
@@ -159,6 +160,8 @@ struct Stages<'a> {
     /// The newest frame's stream time and wall time: what ties the two clocks.
     anchor: Option<(StreamTime, Timestamp)>,
     rate: Rate,
+    /// The newest picture that was counted on this timeline.
+    counted_at: Option<StreamTime>,
     ticked_at: Duration,
     frames: Vec<Frame>,
     changes: Vec<AlarmChange>,
@@ -183,6 +186,7 @@ impl<'a> Stages<'a> {
             raised: HashMap::new(),
             anchor: None,
             rate: Rate::default(),
+            counted_at: None,
             ticked_at: Duration::ZERO,
             frames: Vec::new(),
             changes: Vec::new(),
@@ -251,7 +255,7 @@ impl<'a> Stages<'a> {
         self.decode_errors = 0;
         let decoder = match self.spare_decoder.take() {
             Some(spare) => spare.renewed(info),
-            None => Decoder::open(info),
+            None => Decoding::open(info, self.thread.camera.kind),
         };
         self.decoder = match decoder {
             Ok(decoder) => Some(decoder),
@@ -274,8 +278,7 @@ impl<'a> Stages<'a> {
         let now = self.thread.clock.monotonic();
         self.collector.packet(&packet, now, &mut self.ready);
         if let Some(decoder) = &mut self.decoder {
-            let frames = &mut self.frames;
-            decoder.push(&packet, |frame| frames.push(frame));
+            let pushed = decoder.push(&packet, self.watch.as_ref(), &mut self.frames);
             let counters = decoder.counters();
             let errors =
                 counters.refused_packets + counters.damaged_frames + counters.unconverted_frames;
@@ -283,6 +286,9 @@ impl<'a> Stages<'a> {
                 errors.saturating_sub(std::mem::replace(&mut self.decode_errors, errors));
             if new_errors > 0 {
                 self.update(|health| health.decode_errors += new_errors);
+            }
+            if pushed == Pushed::Held {
+                self.count(packet.at, packet.captured_at);
             }
         }
         self.ring.push(packet);
@@ -296,21 +302,42 @@ impl<'a> Stages<'a> {
         for frame in frames.drain(..) {
             self.anchor = Some((frame.at, frame.captured_at));
             self.thread.latest.put(&self.thread.camera.id, &frame);
-            let fps = self.rate.count(frame.at);
-            self.update(|health| {
-                health.frames += 1;
-                health.fps = fps;
-                (health.width_px, health.height_px) = (frame.width_px(), frame.height_px());
-                health.last_frame_at_ms = Some(frame.captured_at.as_millisecond());
-            });
+            let size_px = (frame.width_px(), frame.height_px());
+            self.update(|health| (health.width_px, health.height_px) = size_px);
             self.watch.push(&frame, &mut self.changes);
             self.report(Origin::Scene);
-            (self.thread.observer)(&frame);
-            self.faults.observe(self.watch.condition());
-            self.faults.push(&frame, &mut self.changes);
-            self.report(Origin::Faults);
+            // One that was held back was counted when it came.
+            if self.is_newest(frame.at) {
+                self.faults.observe(self.watch.condition());
+                self.faults.push(&frame, &mut self.changes);
+                self.report(Origin::Faults);
+                self.count_new(frame.at, frame.captured_at);
+            }
         }
         self.frames = frames;
+    }
+
+    fn is_newest(&self, at: StreamTime) -> bool {
+        self.counted_at.is_none_or(|newest| at > newest)
+    }
+
+    /// Counts a picture that is held back: the camera works.
+    fn count(&mut self, at: StreamTime, captured_at: Timestamp) {
+        if self.is_newest(at) {
+            self.faults.held(at, captured_at);
+            self.count_new(at, captured_at);
+        }
+    }
+
+    fn count_new(&mut self, at: StreamTime, captured_at: Timestamp) {
+        self.counted_at = Some(at);
+        let fps = self.rate.count(at);
+        self.update(|health| {
+            health.frames += 1;
+            health.fps = fps;
+            health.last_frame_at_ms = Some(captured_at.as_millisecond());
+        });
+        (self.thread.observer)(captured_at);
     }
 
     fn tick(&mut self, now: Duration) {
@@ -327,14 +354,14 @@ impl<'a> Stages<'a> {
     /// Ends what belongs to the timeline that is over. Faults live on: no picture is one of them.
     fn end_timeline(&mut self) {
         if let Some(mut decoder) = self.decoder.take() {
-            let frames = &mut self.frames;
-            decoder.finish(|frame| frames.push(frame));
+            decoder.finish(&mut self.frames);
             self.spare_decoder = Some(decoder);
             self.look();
         }
         self.watch.restart(&mut self.changes);
         self.report(Origin::Scene);
         self.rate = Rate::default();
+        self.counted_at = None;
         self.thread.latest.clear(&self.thread.camera.id);
         self.update(|health| health.fps = 0.0);
     }

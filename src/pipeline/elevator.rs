@@ -25,6 +25,10 @@ const RIDE_INTERVAL: Duration = Duration::from_secs(1);
 const QUIET_INTERVAL: Duration = Duration::from_secs(2);
 /// How long after the last motion it still looks often.
 const SETTLE: Duration = Duration::from_secs(1);
+/// How long after the last motion a car counts as idle, and how often it is looked into then: what
+/// comes in moves, and what moves is looked at.
+const IDLE_AFTER: Duration = Duration::from_secs(5);
+const IDLE_INTERVAL: Duration = Duration::from_secs(10);
 /// A frame that comes this much early is in time: frames do not come evenly.
 const EARLY: Duration = Duration::from_millis(10);
 /// Frames kept to be shown at most; the alarm contract allows 16.
@@ -82,6 +86,8 @@ impl ElevatorWatch {
             BUSY_INTERVAL
         } else if self.car.rides().next().is_some() {
             RIDE_INTERVAL
+        } else if self.is_idle() {
+            IDLE_INTERVAL
         } else {
             QUIET_INTERVAL
         }
@@ -184,8 +190,8 @@ impl Watch for ElevatorWatch {
         };
         self.car.advance(at, &mut self.rides);
         if due(self.glanced_at, BUSY_INTERVAL) {
-            self.glanced_at = Some(at);
-            if self.stir.glance(frame.luma()) {
+            let before = self.glanced_at.replace(at).unwrap_or(at);
+            if self.stir.glance(frame.luma(), glances(at, before)) {
                 self.stirred_at = Some(at);
             }
             if due(self.looked_at, self.interval(at)) {
@@ -202,6 +208,20 @@ impl Watch for ElevatorWatch {
         self.car.set_scene(scene.elevator);
     }
 
+    fn is_idle(&self) -> bool {
+        let (Some(now), Some(stirred_at)) = (self.glanced_at, self.stirred_at) else {
+            return false;
+        };
+        stirred_at + IDLE_AFTER <= now
+            && self.car.rides().next().is_none()
+            && !self.car.is_undecided(now)
+    }
+
+    fn is_still(&self, frame: &Frame) -> bool {
+        let size_px = (frame.width_px(), frame.height_px());
+        size_px == self.size_px && self.stir.is_still(frame.luma())
+    }
+
     fn restart(&mut self, changes: &mut Vec<AlarmChange>) {
         self.car.restart(&mut self.rides);
         self.report(changes);
@@ -209,4 +229,12 @@ impl Watch for ElevatorWatch {
         self.scenes.clear();
         (self.glanced_at, self.looked_at, self.stirred_at) = (None, None, None);
     }
+}
+
+/// Returns how many glances would have been due since the one before, at least one.
+fn glances(at: StreamTime, before: StreamTime) -> i32 {
+    const MANY: i64 = 1000;
+    let interval_us = i64::try_from(BUSY_INTERVAL.as_micros()).unwrap_or(i64::MAX);
+    let glances = (at.as_micros() - before.as_micros()) / interval_us;
+    i32::try_from(glances.clamp(1, MANY)).unwrap_or(1)
 }

@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::{Condition, Watch};
+use jiff::Timestamp;
+
 use crate::alarm::fault::{FaultRules, Figures, Turn};
 use crate::alarm::{Alarm, AlarmChange, AlarmKey, AlarmKind};
 use crate::clock::StreamTime;
@@ -76,6 +78,11 @@ impl FaultWatch {
         self.figures.jitter_px += (condition.shake_px - self.figures.jitter_px) * share;
     }
 
+    /// Notes a picture that is held back undecoded: it came, and shows what the newest frame showed.
+    pub fn held(&mut self, at: StreamTime, captured_at: Timestamp) {
+        self.came(at, captured_at);
+    }
+
     /// Judges what no frame tells: silence and clocks. Call it at least once a second with the
     /// clock's monotonic time, whether frames come or not.
     pub fn tick(
@@ -111,6 +118,16 @@ impl FaultWatch {
             self.view.forget();
         }
         self.report(changes);
+    }
+
+    fn came(&mut self, at: StreamTime, captured_at: Timestamp) {
+        if self.time.frame(at) == Step::Jump {
+            self.shown.clear();
+            self.clock = CreepingClock::default();
+        }
+        self.figures.silent_s = 0.0;
+        self.count(self.time.now);
+        self.clock.note(at, captured_at);
     }
 
     fn count(&mut self, now: StreamTime) {
@@ -191,14 +208,8 @@ impl FaultWatch {
 
 impl Watch for FaultWatch {
     fn push(&mut self, frame: &Frame, changes: &mut Vec<AlarmChange>) {
-        if self.time.frame(frame.at) == Step::Jump {
-            self.shown.clear();
-            self.clock = CreepingClock::default();
-        }
+        self.came(frame.at, frame.captured_at);
         let now = self.time.now;
-        self.figures.silent_s = 0.0;
-        self.count(now);
-        self.clock.note(frame);
         if let Some(picture) = self.view.look(frame, now, self.rules.may_learn()) {
             self.figures.picture = Some(picture);
             self.newest = Some(frame.clone());
@@ -288,14 +299,11 @@ struct CreepingClock {
 impl CreepingClock {
     const WINDOW_S: f64 = 30.0;
 
-    fn note(&mut self, frame: &Frame) {
-        let offset_us = frame
-            .captured_at
-            .as_microsecond()
-            .saturating_sub(frame.at.as_micros());
-        let (opened, lowest_us) = self.window.get_or_insert((frame.at, offset_us));
+    fn note(&mut self, at: StreamTime, captured_at: Timestamp) {
+        let offset_us = captured_at.as_microsecond().saturating_sub(at.as_micros());
+        let (opened, lowest_us) = self.window.get_or_insert((at, offset_us));
         *lowest_us = (*lowest_us).min(offset_us);
-        if frame.at.secs_since(*opened) >= Self::WINDOW_S {
+        if at.secs_since(*opened) >= Self::WINDOW_S {
             self.first_us.get_or_insert(*lowest_us);
             self.newest_us = Some(*lowest_us);
             self.window = None;

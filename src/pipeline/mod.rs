@@ -5,6 +5,7 @@ pub mod facade;
 pub mod fault;
 pub mod tracks_file;
 pub mod camera;
+pub mod decoding;
 mod checkpoints;
 pub mod recorder;
 pub mod replay;
@@ -42,6 +43,17 @@ pub trait Watch: Send {
 
     /// Forgets the timeline: the next frame may show anything at any time. Ends what is raised.
     fn restart(&mut self, changes: &mut Vec<AlarmChange>);
+
+    /// Returns whether nothing happens, so that packets may be held back undecoded as long as their
+    /// sizes say that this goes on.
+    fn is_idle(&self) -> bool {
+        false
+    }
+
+    /// Returns whether a frame that was not pushed yet shows what the newest one showed.
+    fn is_still(&self, _frame: &Frame) -> bool {
+        false
+    }
 
     /// Returns what makes the watch itself blind at the moment, for the camera's health.
     fn condition(&self) -> Condition {

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Watch;
+use super::decoding::Decoding;
 use crate::alarm::{Alarm, AlarmChange, AlarmKey};
 use crate::clock::{Clock, StreamTime, SystemClock};
-use crate::decode::{DecodeError, Decoder, Frame};
+use crate::decode::{DecodeError, Frame};
+use crate::scene::Kind;
 use crate::source::file::{FileError, Recording};
 
 /// Why a recording cannot be replayed.
@@ -35,7 +37,7 @@ pub struct Told {
 /// A recording on its way through the stages.
 pub struct Replay {
     recording: Recording,
-    decoder: Decoder,
+    decoding: Decoding,
     clock: SystemClock,
     /// Stream time of the recording's first picture.
     starts_at: Duration,
@@ -48,16 +50,18 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Opens a recording. Fails when it cannot be read, or holds nothing that can be decoded.
-    pub fn open(path: &Path) -> Result<Self, ReplayError> {
+    /// Opens a recording of a camera that looks at `kind`. Fails when it cannot be read, or holds
+    /// nothing that can be decoded.
+    pub fn open(path: &Path, kind: Kind) -> Result<Self, ReplayError> {
         let recording = Recording::open(path)?;
-        let decoder = Decoder::open(recording.info()).map_err(|source| ReplayError::Decode {
+        let decoding = Decoding::open(recording.info(), kind);
+        let decoding = decoding.map_err(|source| ReplayError::Decode {
             path: path.to_path_buf(),
             source,
         })?;
         Ok(Self {
             recording,
-            decoder,
+            decoding,
             clock: SystemClock::new(),
             starts_at: Duration::ZERO,
             open: VecDeque::new(),
@@ -95,12 +99,12 @@ impl Replay {
             packet.at = packet.at + self.starts_at;
             packet.decode_at = packet.decode_at + self.starts_at;
             let began = self.clock.monotonic();
-            self.decoder.push(&packet, |frame| frames.push(frame));
+            self.decoding.push(&packet, &*watch, &mut frames);
             self.decode_time += self.clock.monotonic() - began;
             let told = self.look(watch, &mut frames);
             tell(self, told)?;
         };
-        self.decoder.finish(|frame| frames.push(frame));
+        self.decoding.finish(&mut frames);
         let told = self.look(watch, &mut frames);
         tell(self, told)?;
         let mut changes = Vec::new();
@@ -162,9 +166,10 @@ impl Replay {
         self.recording.duration_s()
     }
 
-    /// Returns how many frames were looked at.
+    /// Returns how many frames there were: those that were looked at, and those of an idle car that
+    /// were let go.
     pub fn frames(&self) -> u64 {
-        self.frames
+        self.frames + self.decoding.skipped()
     }
 
     /// Returns the stream time of the newest frame.

@@ -61,7 +61,7 @@ impl Replayer for StageReplayer {
             return Err("the models on the disk are not those that the service runs on".to_owned());
         }
         let mut watch = detectors.watch(order.kind, order.scene.clone());
-        let replay = Replay::open(&order.clip).map_err(|error| told(&error))?;
+        let replay = Replay::open(&order.clip, order.kind).map_err(|error| told(&error))?;
         let mut replay = replay.starting_at(order.starts_at);
         let expected_s = replay.expected_s().unwrap_or(f64::INFINITY).max(0.1);
         let mut alarms = Vec::new();

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -28,7 +29,6 @@ use crate::audit::{Key, KeyError};
 use crate::auth::password;
 use crate::clock::Clock;
 use crate::config::{Camera, Config, Input};
-use crate::decode::Frame;
 use crate::decode::latest::Latest;
 use crate::deliver::{Alarms, Client, ClientError, Delivering, Outbox, overdue};
 use crate::detect::SessionError;
@@ -73,8 +73,9 @@ const SENDING_GRACE: Duration = Duration::from_secs(2);
 /// Events between a source and the queue of its camera's thread: a source hands over two at once.
 const PASSED_MAX: usize = 8;
 
-/// Called for each frame once it has been looked at, on the camera's thread: for measurements.
-pub type Observer = Arc<dyn Fn(&Frame) + Send + Sync>;
+/// Called for each picture once it has been looked at, or need not be, with when it was captured, on
+/// the camera's thread: for measurements.
+pub type Observer = Arc<dyn Fn(Timestamp) + Send + Sync>;
 
 /// The running service.
 pub struct Service {
@@ -104,7 +105,7 @@ impl Service {
         Self::start_observed(config, clock, Arc::new(|_| {})).await
     }
 
-    /// Starts everything, with `observer` called for each frame that was looked at.
+    /// Starts everything, with `observer` called for each picture that was looked at, or need not be.
     /// Fails as [`Service::start`] does.
     pub async fn start_observed(
         config: Config,

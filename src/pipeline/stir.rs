@@ -33,25 +33,36 @@ pub(super) struct Stir {
 impl Stir {
     /// Looks at the next picture; returns whether anything moved since the last glance or stands
     /// where it did not use to. The first glance counts as motion.
-    pub(super) fn glance(&mut self, luma: Plane<'_>) -> bool {
+    /// `steps` is the time since then in [`GLANCE`]s.
+    pub(super) fn glance(&mut self, luma: Plane<'_>, steps: i32) -> bool {
         let cells = cells(luma);
-        let moved = self.cells.is_empty()
-            || changed(&cells, &self.cells)
-                .filter(|changed| *changed)
-                .count()
-                >= CELLS_MIN
-            || changed(&cells, &self.background)
-                .filter(|changed| *changed)
-                .count()
-                >= CELLS_MIN;
+        let moved = self.is_other(&cells);
         if self.background.is_empty() {
             self.background.clone_from(&cells);
         }
+        let share = if steps > 1 {
+            1.0 - (1.0 - RENEWAL).powi(steps)
+        } else {
+            RENEWAL
+        };
         for (slow, new) in self.background.iter_mut().zip(&cells) {
-            *slow += RENEWAL * (new - *slow);
+            *slow += share * (new - *slow);
         }
         self.cells = cells;
         moved
+    }
+
+    /// Returns whether the picture shows what the newest glance and those before it showed.
+    pub(super) fn is_still(&self, luma: Plane<'_>) -> bool {
+        !self.is_other(&cells(luma))
+    }
+
+    fn is_other(&self, cells: &[f32]) -> bool {
+        let is_other = |before: &[f32]| {
+            let changed = changed(cells, before).filter(|changed| *changed);
+            changed.count() >= CELLS_MIN
+        };
+        self.cells.is_empty() || is_other(&self.cells) || is_other(&self.background)
     }
 
     /// Returns whether the newest picture is too dark to see anything on it.
@@ -85,7 +96,7 @@ impl Stir {
 }
 
 /// Tells for each cell whether it changed by more than the picture as a whole did.
-fn changed(new: &[f32], old: &[f32]) -> impl Iterator<Item = bool> {
+fn changed<'a>(new: &'a [f32], old: &'a [f32]) -> impl Iterator<Item = bool> + 'a {
     let shift = mean(new) - mean(old);
     let cells = new.iter().zip(old);
     cells.map(move |(new, old)| (new - old - shift).abs() > CHANGE_MIN)
@@ -146,11 +157,14 @@ mod tests {
     #[test]
     fn noise_and_light_are_no_motion() {
         let mut stir = Stir::default();
-        assert!(stir.glance(picture(0, 0, None).luma()), "the first glance");
+        assert!(
+            stir.glance(picture(0, 0, None).luma(), 1),
+            "the first glance"
+        );
         for seed in 1..100 {
             let light = if seed > 50 { 60 } else { 0 };
             assert!(
-                !stir.glance(picture(seed, light, None).luma()),
+                !stir.glance(picture(seed, light, None).luma(), 1),
                 "glance {seed}"
             );
         }
@@ -159,13 +173,13 @@ mod tests {
     #[test]
     fn a_thing_that_appears_stirs_and_settles() {
         let mut stir = Stir::default();
-        stir.glance(picture(0, 0, None).luma());
-        assert!(stir.glance(picture(1, 0, Some(100)).luma()));
+        stir.glance(picture(0, 0, None).luma(), 1);
+        assert!(stir.glance(picture(1, 0, Some(100)).luma(), 1));
         assert!(
-            stir.glance(picture(2, 0, Some(100)).luma()),
+            stir.glance(picture(2, 0, Some(100)).luma(), 1),
             "it did not use to be there"
         );
-        let settled = (3..120).position(|seed| !stir.glance(picture(seed, 0, Some(100)).luma()));
+        let settled = (3..120).position(|seed| !stir.glance(picture(seed, 0, Some(100)).luma(), 1));
         assert!(settled.is_some(), "within 24 s");
     }
 
@@ -173,13 +187,13 @@ mod tests {
     fn an_area_is_as_it_was_until_the_thing_in_it_leaves() {
         let area = BoxPx::from_corners(100.0, 80.0, 160.0, 160.0);
         let mut then = Stir::default();
-        then.glance(picture(0, 0, Some(100)).luma());
+        then.glance(picture(0, 0, Some(100)).luma(), 1);
         let mut now = then.clone();
-        now.glance(picture(1, 30, Some(100)).luma());
+        now.glance(picture(1, 30, Some(100)).luma(), 1);
         assert!(now.is_like(&then, &area, 320, 180), "a lamp more");
-        now.glance(picture(2, 0, Some(130)).luma());
+        now.glance(picture(2, 0, Some(130)).luma(), 1);
         assert!(!now.is_like(&then, &area, 320, 180), "it moved");
-        now.glance(picture(3, 0, None).luma());
+        now.glance(picture(3, 0, None).luma(), 1);
         assert!(!now.is_like(&then, &area, 320, 180), "it left");
     }
 
@@ -187,16 +201,19 @@ mod tests {
     fn only_a_black_picture_is_dark() {
         let mut stir = Stir::default();
         assert!(!stir.is_dark());
-        stir.glance(picture(0, 0, None).luma());
+        stir.glance(picture(0, 0, None).luma(), 1);
         assert!(!stir.is_dark());
-        stir.glance(Frame::from_luma(StreamTime::ZERO, 64, 36, vec![18; 64 * 36]).luma());
+        stir.glance(
+            Frame::from_luma(StreamTime::ZERO, 64, 36, vec![18; 64 * 36]).luma(),
+            1,
+        );
         assert!(stir.is_dark());
     }
 
     #[test]
     fn the_smallest_picture_is_looked_at() {
         let mut stir = Stir::default();
-        assert!(stir.glance(Frame::from_luma(StreamTime::ZERO, 1, 1, vec![50]).luma()));
-        assert!(!stir.glance(Frame::from_luma(StreamTime::ZERO, 1, 1, vec![50]).luma()));
+        assert!(stir.glance(Frame::from_luma(StreamTime::ZERO, 1, 1, vec![50]).luma(), 1));
+        assert!(!stir.glance(Frame::from_luma(StreamTime::ZERO, 1, 1, vec![50]).luma(), 1));
     }
 }

@@ -85,7 +85,7 @@ impl Watched {
     fn replay(&self, manifest: &Manifest) -> Vec<Told> {
         let span = manifest.clip.as_ref().expect("a clip");
         let mut watch = detectors().watch(self.kind, self.scene.clone());
-        let replay = Replay::open(&self.clip(manifest)).expect("readable");
+        let replay = Replay::open(&self.clip(manifest), self.kind).expect("readable");
         let mut replay = replay.starting_at(StreamTime::from_secs_f64(span.starts_at_s));
         let mut all = Vec::new();
         let read = replay.run(watch.as_mut(), |_, told| {

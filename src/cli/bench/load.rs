@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
+use jiff::Timestamp;
 
 use super::{Activity, Args, usage};
 use crate::cli::fixtures;
 use crate::clock::{Clock, StreamTime};
 use crate::config::Config;
-use crate::decode::{Decoder, Frame};
+use crate::decode::Decoder;
 use crate::evidence::clip;
 use crate::scene::Kind;
 use crate::source::Packet;
@@ -141,7 +142,11 @@ fn length_s(packets: &[Packet], claimed_s: Option<f64>) -> f64 {
         .unwrap_or(shown_s)
 }
 
-/// Writes the clip's first group of pictures as a clip of its own and returns its path.
+/// A clip on which nothing happens goes on for so long before it begins anew.
+const QUIET_S: f64 = 60.0;
+
+/// Writes the clip's first group of pictures, over and over on one timeline, as a clip of its own
+/// and returns its path.
 fn first_group(clip: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
     let info = Arc::clone(Recording::open(clip)?.info());
     let packets = read(clip)?;
@@ -151,14 +156,28 @@ fn first_group(clip: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
         .position(|packet| packet.key)
         .map_or(packets.len(), |index| index + 1);
     let path = folder.join("quiet.mp4");
-    let group = &packets[..end];
-    let until = group
-        .iter()
-        .map(|packet| packet.at)
-        .max()
-        .unwrap_or(StreamTime::ZERO);
-    clip::write(&path, &info, group, StreamTime::ZERO, until)?;
+    let packets = repeated(&packets[..end]);
+    let until = packets.iter().map(|packet| packet.at).max();
+    let until = until.unwrap_or(StreamTime::ZERO);
+    clip::write(&path, &info, &packets, StreamTime::ZERO, until)?;
     Ok(path)
+}
+
+/// Returns the group of pictures for [`QUIET_S`], each round right after the one before.
+fn repeated(group: &[Packet]) -> Vec<Packet> {
+    let length_s = length_s(group, None);
+    let rounds = (0..).map(|round| f64::from(round) * length_s);
+    let rounds = rounds.take_while(|starts_s| *starts_s < QUIET_S);
+    rounds
+        .flat_map(|starts_s| {
+            let later = Duration::from_secs_f64(starts_s);
+            group.iter().map(move |packet| Packet {
+                at: packet.at + later,
+                decode_at: packet.decode_at + later,
+                ..packet.clone()
+            })
+        })
+        .collect()
 }
 
 /// Frames kept for the percentiles: an hour of 16 streams at 25 frames a second.
@@ -178,9 +197,9 @@ impl Latencies {
         }
     }
 
-    /// Notes a frame that has just been looked at.
-    pub(super) fn note(&self, frame: &Frame) {
-        let waited = self.clock.now().duration_since(frame.captured_at);
+    /// Notes a picture that has just been looked at.
+    pub(super) fn note(&self, captured_at: Timestamp) {
+        let waited = self.clock.now().duration_since(captured_at);
         let waited_us = u32::try_from(waited.as_micros().max(0)).unwrap_or(u32::MAX);
         let mut noted = self.noted_us.lock().unwrap_or_else(PoisonError::into_inner);
         noted.0 += 1;

@@ -1,6 +1,7 @@
 //! A picture at half its size, each pixel the mean of four: large faint things stand out from the
 //! noise twice as far.
 
+use super::wide::widest;
 use crate::decode::Plane;
 
 /// A picture at half its size; an odd last row or column is left out.
@@ -18,9 +19,11 @@ impl Half {
         self.height_px = plane.height_px / 2;
         self.bytes.resize(self.width_px * self.height_px, 0);
         let rows = self.bytes.chunks_exact_mut(self.width_px.max(1));
-        for (y, halves) in rows.enumerate() {
-            halve(halves, plane.row(2 * y), plane.row(2 * y + 1));
-        }
+        widest(|| {
+            for (y, halves) in rows.enumerate() {
+                halve(halves, plane.row(2 * y), plane.row(2 * y + 1));
+            }
+        });
     }
 
     pub(super) fn plane(&self) -> Plane<'_> {
@@ -36,6 +39,7 @@ impl Half {
 /// Puts the mean of each two by two pixels of two rows into `halves`. Pairs of bytes are summed as the
 /// two halves of a word, which the compiler vectorises.
 #[expect(clippy::cast_possible_truncation, reason = "a mean of bytes is a byte")]
+#[inline(always)]
 fn halve(halves: &mut [u8], upper: &[u8], lower: &[u8]) {
     let (upper, lower) = (upper.as_chunks::<2>().0, lower.as_chunks::<2>().0);
     for ((half, &a), &b) in halves.iter_mut().zip(upper).zip(lower) {

@@ -16,6 +16,7 @@ pub mod recall;
 mod region;
 mod shake;
 mod stage;
+mod wide;
 
 use std::collections::VecDeque;
 

@@ -5,6 +5,8 @@
 //! constant, on a wall as in a tree. Never lets a passing object teach it much: what it takes in
 //! is clipped at its own threshold.
 
+use super::wide::widest;
+
 /// Time over which a block's flicker is remembered, seconds: long beside a fall (1 to 5 s in a
 /// few blocks each), short beside a change of weather.
 const MEMORY_S: f64 = 4.0;
@@ -18,48 +20,54 @@ const DEVIATIONS: f32 = 3.2;
 /// steps by one or two.
 const MARGIN: f32 = 2.5;
 
-/// One picture's blocks.
-#[derive(Clone, Copy, Debug, Default)]
-struct Flicker {
-    mean: f32,
-    deviation: f32,
-}
-
-impl Flicker {
-    fn threshold(self) -> f32 {
-        self.mean + DEVIATIONS * self.deviation + MARGIN
-    }
-}
-
-/// The flicker of all blocks of a picture.
+/// The flicker of all blocks of a picture: a mean and a mean deviation each.
 #[derive(Debug, Default)]
 pub(crate) struct NoiseMap {
-    blocks: Vec<Flicker>,
+    means: Vec<f32>,
+    deviations: Vec<f32>,
     looks: u32,
+}
+
+#[inline(always)]
+fn threshold(mean: f32, deviation: f32) -> f32 {
+    mean + DEVIATIONS * deviation + MARGIN
 }
 
 impl NoiseMap {
     /// Returns a map of `blocks` blocks that has seen nothing.
     pub(crate) fn new(blocks: usize) -> Self {
         Self {
-            blocks: vec![Flicker::default(); blocks],
+            means: vec![0.0; blocks],
+            deviations: vec![0.0; blocks],
             looks: 0,
         }
     }
 
     /// Returns the difference above which a pixel of block `index` is motion, grey levels.
     pub(crate) fn threshold(&self, index: usize) -> f32 {
-        self.blocks[index].threshold()
+        threshold(self.means[index], self.deviations[index])
     }
 
     /// Returns the mean of the block's largest difference.
     pub(crate) fn mean(&self, index: usize) -> f32 {
-        self.blocks[index].mean
+        self.means[index]
     }
 
     /// Returns whether it has seen enough to judge by: a few pictures.
     pub(crate) fn is_settled(&self) -> bool {
         self.looks >= 4
+    }
+
+    /// Puts a 1 into `moving` for each block whose largest difference is motion, 0 for the others.
+    pub(super) fn mark_moving(&self, maxima: &[u8], moving: &mut [u8]) {
+        widest(|| {
+            let blocks = self.means.iter().zip(&self.deviations);
+            for ((moving, &maximum), (&mean, &deviation)) in
+                moving.iter_mut().zip(maxima).zip(blocks)
+            {
+                *moving = u8::from(f32::from(maximum) > threshold(mean, deviation));
+            }
+        });
     }
 
     /// Takes in the largest difference of every block, `step_s` after the picture before.
@@ -69,22 +77,23 @@ impl NoiseMap {
         let steady = (step_s / MEMORY_S).clamp(0.001, 0.2);
         #[expect(clippy::cast_possible_truncation, reason = "a share of 1")]
         let share = steady.max(1.0 / f64::from(self.looks)) as f32;
-        let first = self.looks == 1;
-        for (block, &maximum) in self.blocks.iter_mut().zip(maxima) {
-            let maximum = f32::from(maximum);
-            let taken = if first {
-                maximum
-            } else {
-                maximum.min(block.threshold())
-            };
-            let away = if first {
-                maximum * 0.25
-            } else {
-                (taken - block.mean).abs()
-            };
-            block.mean += share * (taken - block.mean);
-            block.deviation += share * (away - block.deviation);
+        let blocks = self.means.iter_mut().zip(&mut self.deviations).zip(maxima);
+        if self.looks == 1 {
+            for ((mean, deviation), &maximum) in blocks {
+                let maximum = f32::from(maximum);
+                *mean = share * maximum;
+                *deviation = share * maximum * 0.25;
+            }
+            return;
         }
+        widest(|| {
+            for ((mean, deviation), &maximum) in blocks {
+                let taken = f32::from(maximum).min(threshold(*mean, *deviation));
+                let away = (taken - *mean).abs();
+                *mean += share * (taken - *mean);
+                *deviation += share * (away - *deviation);
+            }
+        });
     }
 }
 

@@ -5,6 +5,7 @@ use super::CANDIDATES_MAX;
 use super::difference::{BLOCK_PX, Triple};
 use super::noise::NoiseMap;
 use super::region::{Candidate, Regions};
+use super::wide::widest;
 use crate::decode::Plane;
 use crate::geometry::{Point, Polygon};
 
@@ -22,12 +23,15 @@ const GROWN_MAX: usize = 2048;
 /// What depends on the picture's size: blocks, regions and their buffers.
 pub(super) struct Stage {
     across: usize,
-    down: usize,
     noise: NoiseMap,
     ignored: Vec<bool>,
     region_of: Vec<u8>,
     columns: Vec<u8>,
     maxima: Vec<u8>,
+    /// 1 for each block that moves more than it flickers, 0 for the others.
+    marks: Vec<u8>,
+    /// Blocks of each region.
+    totals: [u32; REGIONS],
     moving: Vec<(u32, f32)>,
     regions: Regions,
     grown: Vec<(u8, Candidate)>,
@@ -42,12 +46,13 @@ impl Stage {
         let blocks = across * down;
         let mut stage = Self {
             across,
-            down,
             noise: NoiseMap::new(blocks),
             ignored: Vec::with_capacity(blocks),
             region_of: Vec::with_capacity(blocks),
             columns: vec![0; plane.width_px],
             maxima: vec![0; blocks],
+            marks: vec![0; blocks],
+            totals: [0; REGIONS],
             moving: Vec::with_capacity(blocks),
             regions: Regions::new(plane.width_px, plane.height_px),
             grown: Vec::with_capacity(GROWN_MAX),
@@ -63,6 +68,7 @@ impl Stage {
                 let region =
                     row * REGIONS_DOWN / down * REGIONS_ACROSS + column * REGIONS_ACROSS / across;
                 stage.region_of.push(u8::try_from(region).unwrap_or(0));
+                stage.totals[region] += 1;
             }
         }
         stage
@@ -88,14 +94,14 @@ impl Stage {
 
     fn measure(&mut self, triple: &Triple<'_>) {
         let height = triple.now.height_px;
-        for row in 0..self.down {
-            let top = row * BLOCK_PX;
-            triple.column_maxima(top..(top + BLOCK_PX).min(height), &mut self.columns);
-            let blocks = &mut self.maxima[row * self.across..(row + 1) * self.across];
-            for (block, columns) in blocks.iter_mut().zip(self.columns.chunks(BLOCK_PX)) {
-                *block = columns.iter().copied().fold(0, u8::max);
+        let (columns, across) = (&mut self.columns, self.across);
+        widest(|| {
+            for (row, blocks) in self.maxima.chunks_exact_mut(across).enumerate() {
+                let top = row * BLOCK_PX;
+                triple.column_maxima(top..(top + BLOCK_PX).min(height), columns);
+                fold_blocks(blocks, columns);
             }
-        }
+        });
     }
 
     /// Lists the moving blocks with their thresholds, raised in regions where too many move.
@@ -104,22 +110,21 @@ impl Stage {
         // Ratios of maximum to threshold, in quarters, as a histogram for each region.
         const RATIOS: usize = 64;
         let mut counts = [[0_u32; RATIOS]; REGIONS];
-        let mut totals = [0_u32; REGIONS];
         self.moving.clear();
-        for (index, &maximum) in self.maxima.iter().enumerate() {
-            let region = usize::from(self.region_of[index]);
-            totals[region] += 1;
-            let threshold = self.noise.threshold(index);
-            if self.ignored[index] || f32::from(maximum) <= threshold {
+        self.noise.mark_moving(&self.maxima, &mut self.marks);
+        for (index, &mark) in self.marks.iter().enumerate() {
+            if mark == 0 || self.ignored[index] {
                 continue;
             }
+            let (region, maximum) = (usize::from(self.region_of[index]), self.maxima[index]);
+            let threshold = self.noise.threshold(index);
             counts[region][quarter(maximum, threshold).min(RATIOS - 1)] += 1;
             self.moving
                 .push((u32::try_from(index).unwrap_or(u32::MAX), threshold));
         }
         let mut factors = [1.0_f32; REGIONS];
         for region in 0..REGIONS {
-            let allowed = (f64::from(totals[region]) * MOVING_SHARE_MAX).max(12.0);
+            let allowed = (f64::from(self.totals[region]) * MOVING_SHARE_MAX).max(12.0);
             let mut above: u32 = counts[region].iter().sum();
             let mut ratio = 0_u16;
             while f64::from(above) > allowed && usize::from(ratio) < RATIOS - 1 {
@@ -172,6 +177,19 @@ impl Stage {
             }
         }
         self.grown.len() > CANDIDATES_MAX
+    }
+}
+
+/// Puts the largest of each block's columns into `blocks`.
+#[inline(always)]
+fn fold_blocks(blocks: &mut [u8], columns: &[u8]) {
+    let (whole, rest) = columns.as_chunks::<BLOCK_PX>();
+    let (wholes, last) = blocks.split_at_mut(whole.len());
+    for (block, columns) in wholes.iter_mut().zip(whole) {
+        *block = columns.iter().copied().fold(0, u8::max);
+    }
+    for block in last {
+        *block = rest.iter().copied().fold(0, u8::max);
     }
 }
 

@@ -3,6 +3,7 @@
 //! Reading blocks, so it happens on tokio's blocking threads; waiting for the next picture's time
 //! does not. A stage that is slow costs pictures here as it does with a camera.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -127,14 +128,18 @@ async fn run_once(
     let info = Arc::clone(recording.info());
     outlet.restart();
     let mut pace = Pace::default();
+    let mut ahead = Ahead::default();
     loop {
-        let read = blocking(move || {
-            let packet = recording.next_packet();
-            (recording, packet)
-        });
-        let (returned, packet) = read.await;
-        recording = returned;
-        let Some(packet) = packet? else { return Ok(()) };
+        if ahead.packets.is_empty() && !ahead.is_over {
+            (recording, ahead) = blocking(move || {
+                let ahead = Ahead::read(&mut recording);
+                (recording, ahead)
+            })
+            .await;
+        }
+        let Some(packet) = ahead.packets.pop_front() else {
+            return ahead.broke_off.map_or(Ok(()), Err);
+        };
         let due = pace.due(&packet, clock.monotonic());
         tokio::time::sleep(due).await;
         board.update(&camera.id, |health| health.packets += 1);
@@ -144,6 +149,32 @@ async fn run_once(
             captured_at,
             ..packet
         });
+    }
+}
+
+/// Packets read at a time: under a second, so that the thread that reads is asked seldom.
+const AHEAD_MAX: usize = 16;
+
+/// What was read and is not due yet.
+#[derive(Default)]
+struct Ahead {
+    packets: VecDeque<Packet>,
+    is_over: bool,
+    /// Why there is no more, where that is not the recording's end.
+    broke_off: Option<FileError>,
+}
+
+impl Ahead {
+    fn read(recording: &mut Recording) -> Self {
+        let mut ahead = Self::default();
+        while ahead.packets.len() < AHEAD_MAX && !ahead.is_over {
+            match recording.next_packet() {
+                Ok(Some(packet)) => ahead.packets.push_back(packet),
+                Ok(None) => ahead.is_over = true,
+                Err(error) => (ahead.is_over, ahead.broke_off) = (true, Some(error)),
+            }
+        }
+        ahead
     }
 }
 

@@ -1,0 +1,176 @@
+//! From packets to frames: the decoder, and what is held back from it while nothing happens.
+//!
+//! An elevator stands empty most of the day. While the watch says that nothing stirs and the packets
+//! say that this goes on ([`Sizes`]), a group of pictures is held back encoded and only its key
+//! picture is decoded. At the first sign the held pictures are decoded at once and leave in order,
+//! so that nothing is missed; when the next key picture shows the same empty car, they are let go.
+//! Replay and service hold back alike: it hangs on the packets and the frames alone, never on a clock.
+//!
+//! Bound: [`HELD_MAX`] packets, [`HELD_BYTES_MAX`] bytes; a longer group is decoded as it comes.
+
+mod sizes;
+
+use self::sizes::Sizes;
+use super::Watch;
+use crate::decode::ffmpeg::DecodeCounters;
+use crate::decode::{DecodeError, Decoder, Frame, LoopFilter};
+use crate::scene::Kind;
+use crate::source::{Codec, Packet, StreamInfo};
+
+/// Packets held back at most: four seconds at 25 a second, which take some 0.2 s to decode at once.
+const HELD_MAX: usize = 100;
+
+/// Bytes held back at most: half a second of a camera at 64 Mbit/s, or all that an idle one sends.
+const HELD_BYTES_MAX: usize = 4 << 20;
+
+/// One stream's way from packets to frames.
+pub struct Decoding {
+    kind: Kind,
+    decoder: Decoder,
+    sizes: Sizes,
+    /// The group of pictures that is held back, its key picture first, which was shown already. Empty
+    /// while all is decoded as it comes.
+    held: Vec<Packet>,
+    skipped: u64,
+}
+
+/// What happened to the packet that was pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    /// It went to the decoder, and with it what was held back.
+    Decoded,
+    /// It is held back.
+    Held,
+}
+
+impl Decoding {
+    /// Opens a decoder for what a camera of this kind sends. Fails like [`Decoder::open`].
+    pub fn open(info: &StreamInfo, kind: Kind) -> Result<Self, DecodeError> {
+        Ok(Self::with(
+            Decoder::open_with(info, loop_filter(info, kind))?,
+            kind,
+        ))
+    }
+
+    /// Returns the same for the stream's next timeline, see [`Decoder::renewed`].
+    pub fn renewed(self, info: &StreamInfo) -> Result<Self, DecodeError> {
+        Ok(Self::with(self.decoder.renewed(info)?, self.kind))
+    }
+
+    fn with(decoder: Decoder, kind: Kind) -> Self {
+        Self {
+            kind,
+            decoder,
+            sizes: Sizes::default(),
+            held: Vec::new(),
+            skipped: 0,
+        }
+    }
+
+    /// Takes the next packet; `frames` gets what there is to look at, in order. `watch` has looked at
+    /// all frames before.
+    pub fn push(&mut self, packet: &Packet, watch: &dyn Watch, frames: &mut Vec<Frame>) -> Pushed {
+        let idle = self.kind == Kind::Elevator && watch.is_idle();
+        let sign = self.sizes.take(packet, idle);
+        if self.held.is_empty() {
+            if idle && packet.key && self.sizes.can_tell() && self.hold(packet, frames) {
+                return Pushed::Decoded;
+            }
+            self.decoder.push(packet, |frame| frames.push(frame));
+            return Pushed::Decoded;
+        }
+        if packet.key && packet.lost == 0 {
+            return self.next_group(packet, watch, frames);
+        }
+        let full = self.held.len() >= HELD_MAX || self.held_bytes() > HELD_BYTES_MAX;
+        self.held.push(packet.clone());
+        if !idle || sign || packet.lost > 0 || full {
+            self.release(frames);
+            return Pushed::Decoded;
+        }
+        Pushed::Held
+    }
+
+    /// Begins to hold back with this key picture, which is decoded alone. Returns whether it could be.
+    fn hold(&mut self, key: &Packet, frames: &mut Vec<Frame>) -> bool {
+        // What the decoder still has lies before the key picture.
+        self.decoder.finish(|frame| frames.push(frame));
+        let shown = self.decoder.alone(key);
+        if let Some(frame) = shown {
+            self.decoder.shown(&frame);
+            frames.push(frame);
+            self.held.push(key.clone());
+            return true;
+        }
+        false
+    }
+
+    /// Looks at the key picture of the next group: the held one is let go when the car is as it was.
+    fn next_group(&mut self, key: &Packet, watch: &dyn Watch, frames: &mut Vec<Frame>) -> Pushed {
+        let frame = self.decoder.alone(key);
+        let still = frame.as_ref().is_some_and(|frame| watch.is_still(frame));
+        if still && watch.is_idle() {
+            self.skipped += self.held.len().saturating_sub(1) as u64;
+            self.held.clear();
+        } else {
+            // Whatever it is, no packet's size gave a sign of it.
+            self.sizes.distrust();
+            self.release(frames);
+            self.decoder.finish(|frame| frames.push(frame));
+        }
+        match frame {
+            Some(frame) => {
+                self.decoder.shown(&frame);
+                frames.push(frame);
+                if still {
+                    self.held.push(key.clone());
+                } else {
+                    self.decoder.push_again(key);
+                }
+            }
+            None => self.decoder.push(key, |frame| frames.push(frame)),
+        }
+        Pushed::Decoded
+    }
+
+    /// Decodes what is held back; its key picture was shown already.
+    fn release(&mut self, frames: &mut Vec<Frame>) {
+        let mut held = self.held.drain(..);
+        if let Some(key) = held.next() {
+            self.decoder.push_again(&key);
+        }
+        for packet in held {
+            self.decoder.push(&packet, |frame| frames.push(frame));
+        }
+    }
+
+    /// Hands out all frames that are still held back, at the end of a timeline.
+    pub fn finish(&mut self, frames: &mut Vec<Frame>) {
+        self.release(frames);
+        self.decoder.finish(|frame| frames.push(frame));
+    }
+
+    /// Returns how many pictures were let go undecoded: nothing happened on them.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    /// Returns what went wrong so far.
+    pub fn counters(&self) -> DecodeCounters {
+        self.decoder.counters()
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.held.iter().map(|packet| packet.data.len()).sum()
+    }
+}
+
+/// Facades in H.264 go without the loop filter between key pictures: what falls is found as well
+/// (models/EVALUATION.md), and it takes a third off decoding. H.265's does more, and without it
+/// two of 15 falls were missed; on an elevator's large moving things the blocks would show.
+fn loop_filter(info: &StreamInfo, kind: Kind) -> LoopFilter {
+    match (kind, info.codec) {
+        (Kind::Facade, Codec::H264) => LoopFilter::KeyPictures,
+        _ => LoopFilter::Whole,
+    }
+}
