@@ -52,7 +52,7 @@ pub struct Args {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Activity {
-    /// Only the clip's first group of pictures, over and over: nothing happens.
+    /// Only the group of pictures of the clip on which least happens, over and over.
     Quiet,
     /// The whole clip.
     Busy,

@@ -3,7 +3,9 @@
 pub mod ffmpeg;
 pub mod frame;
 pub mod latest;
+pub mod past;
 
 pub use ffmpeg::{DecodeError, Decoder, LoopFilter};
 pub use frame::{Frame, Plane};
 pub use latest::Latest;
+pub use past::Past;

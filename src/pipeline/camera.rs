@@ -258,7 +258,12 @@ impl<'a> Stages<'a> {
             None => Decoding::open(info, self.thread.camera.kind),
         };
         self.decoder = match decoder {
-            Ok(decoder) => Some(decoder),
+            Ok(decoder) => {
+                if let Some(past) = decoder.past() {
+                    self.watch.look_back_by(past.clone());
+                }
+                Some(decoder)
+            }
             Err(error) => {
                 warn!(camera.id = %self.thread.camera.id, error = &error as &dyn std::error::Error, "cannot decode the camera");
                 self.update(|health| health.error = Some(error.to_string()));

@@ -13,7 +13,7 @@ mod sizes;
 use self::sizes::Sizes;
 use super::Watch;
 use crate::decode::ffmpeg::DecodeCounters;
-use crate::decode::{DecodeError, Decoder, Frame, LoopFilter};
+use crate::decode::{DecodeError, Decoder, Frame, LoopFilter, Past};
 use crate::scene::Kind;
 use crate::source::{Codec, Packet, StreamInfo};
 
@@ -27,6 +27,7 @@ const HELD_BYTES_MAX: usize = 4 << 20;
 pub struct Decoding {
     kind: Kind,
     decoder: Decoder,
+    past: Option<Past>,
     sizes: Sizes,
     /// The group of pictures that is held back, its key picture first, which was shown already. Empty
     /// while all is decoded as it comes.
@@ -46,21 +47,21 @@ pub enum Pushed {
 impl Decoding {
     /// Opens a decoder for what a camera of this kind sends. Fails like [`Decoder::open`].
     pub fn open(info: &StreamInfo, kind: Kind) -> Result<Self, DecodeError> {
-        Ok(Self::with(
-            Decoder::open_with(info, loop_filter(info, kind))?,
-            kind,
-        ))
+        let decoder = Decoder::open_with(info, loop_filter(info, kind))?;
+        Ok(Self::with(decoder, info, kind))
     }
 
     /// Returns the same for the stream's next timeline, see [`Decoder::renewed`].
     pub fn renewed(self, info: &StreamInfo) -> Result<Self, DecodeError> {
-        Ok(Self::with(self.decoder.renewed(info)?, self.kind))
+        Ok(Self::with(self.decoder.renewed(info)?, info, self.kind))
     }
 
-    fn with(decoder: Decoder, kind: Kind) -> Self {
+    fn with(decoder: Decoder, info: &StreamInfo, kind: Kind) -> Self {
+        let past = (kind == Kind::Facade).then(|| Past::new(info, loop_filter(info, kind)));
         Self {
             kind,
             decoder,
+            past,
             sizes: Sizes::default(),
             held: Vec::new(),
             skipped: 0,
@@ -70,6 +71,9 @@ impl Decoding {
     /// Takes the next packet; `frames` gets what there is to look at, in order. `watch` has looked at
     /// all frames before.
     pub fn push(&mut self, packet: &Packet, watch: &dyn Watch, frames: &mut Vec<Frame>) -> Pushed {
+        if let Some(past) = &self.past {
+            past.push(packet);
+        }
         let idle = self.kind == Kind::Elevator && watch.is_idle();
         let sign = self.sizes.take(packet, idle);
         if self.held.is_empty() {
@@ -148,6 +152,11 @@ impl Decoding {
     pub fn finish(&mut self, frames: &mut Vec<Frame>) {
         self.release(frames);
         self.decoder.finish(|frame| frames.push(frame));
+    }
+
+    /// Returns the timeline's newest packets, for a watch that looks back.
+    pub fn past(&self) -> Option<&Past> {
+        self.past.as_ref()
     }
 
     /// Returns how many pictures were let go undecoded: nothing happened on them.

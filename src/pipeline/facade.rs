@@ -12,7 +12,7 @@ use crate::alarm::falling::judge::{Judge, Verdict};
 use crate::alarm::falling::{Falling, Joined, Raising, Scale, origin};
 use crate::alarm::{Alarm, AlarmChange, AlarmKey};
 use crate::clock::StreamTime;
-use crate::decode::Frame;
+use crate::decode::{Frame, Past};
 use crate::detect::motion::{Candidate, Look, Motion};
 use crate::geometry::Point;
 use crate::scene::Scene;
@@ -210,7 +210,7 @@ impl FacadeWatch {
         let Some(stage) = &mut self.stage else { return };
         stage.tracker.take(look.at, look.step_s, &self.candidates);
         stage.find_falls(&self.kept, self.tracks_file.as_mut());
-        stage.settle_falls(&self.kept, self.verifier.as_mut(), now, changes);
+        stage.settle_falls(&mut self.kept, self.verifier.as_mut(), now, changes);
         stage.follow(&self.kept, look.at, changes);
     }
 }
@@ -222,6 +222,13 @@ impl Watch for FacadeWatch {
         self.motion.push(frame);
         while let Some(look) = self.motion.look(&mut self.candidates) {
             self.take(look, frame.at, changes);
+        }
+    }
+
+    fn look_back_by(&mut self, past: Past) {
+        // Whoever gathers tracks wants all of every track's frames.
+        if self.tracks_file.is_none() {
+            self.kept.look_back_by(past);
         }
     }
 
@@ -328,7 +335,7 @@ impl Stage {
     /// Makes alarms of the falls, or adds them to the events they belong to.
     fn settle_falls(
         &mut self,
-        kept: &Kept,
+        kept: &mut Kept,
         mut verifier: Option<&mut Verifier>,
         now: StreamTime,
         changes: &mut Vec<AlarmChange>,
@@ -344,6 +351,7 @@ impl Stage {
                 self.tracker.pin(id);
                 continue;
             }
+            kept.recall();
             let Some(looks) = look_at(track, &verdict, kept, verifier.as_deref_mut()) else {
                 dossier(&mut self.dossiers, id).turned_down += 1;
                 continue;

@@ -1,7 +1,8 @@
 //! The newest frames of a facade, and looking back in them: where a fall was before it was noticed.
 //!
-//! Shares frames, never copies them, and holds them within a bound of bytes and time; beyond it the
-//! oldest go early, and looking back reaches less far.
+//! Shares frames, never copies them. While nothing falls it keeps few and has the others decoded once
+//! more when they are wanted; where that cannot be had, or is wanted often, it keeps them all, within
+//! a bound of bytes and time; beyond it the oldest go early, and looking back reaches less far.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,13 +11,21 @@ use super::facade::ALARM_FRAMES_MAX;
 use crate::alarm::TrackPoint;
 use crate::alarm::falling::judge::Verdict;
 use crate::clock::StreamTime;
-use crate::decode::Frame;
+use crate::decode::{Frame, Past};
 use crate::detect::motion::recall::{Wanted, recall};
 use crate::geometry::Point;
 use crate::track::accelerating::{Sighting, Track};
 
 /// How long frames are kept for looking back: a fall of two storeys takes 1.1 s.
 const KEEP: Duration = Duration::from_millis(1700);
+
+/// How long they are kept where older ones can be decoded once more: what motion and the pictures of an
+/// alarm that goes on ask for.
+const KEEP_NEAR: Duration = Duration::from_millis(250);
+
+/// For so long after they were decoded once more all are kept: in a snow storm the next one that needs
+/// them is not far.
+const KEEP_ALL: Duration = Duration::from_secs(5);
 
 /// Bytes of frames kept at most, 192 MiB: 60 frames of 1080p. Beyond it the oldest go early, and
 /// looking back reaches less far.
@@ -30,14 +39,50 @@ const RELEASE: Duration = Duration::from_millis(120);
 pub(super) struct Kept {
     frames: VecDeque<Frame>,
     bytes: usize,
+    past: Option<Past>,
+    all_until: Option<StreamTime>,
 }
 
 impl Kept {
+    /// Has older frames decoded by `past` from now on.
+    pub(super) fn look_back_by(&mut self, past: Past) {
+        self.past = Some(past);
+    }
+
+    /// Gets back the frames of the last [`KEEP`] that were let go.
+    pub(super) fn recall(&mut self) {
+        let (Some(newest), Some(past)) = (self.frames.back().cloned(), &self.past) else {
+            return;
+        };
+        if self
+            .all_until
+            .replace(newest.at + KEEP_ALL)
+            .is_some_and(|until| until >= newest.at)
+        {
+            return;
+        }
+        let oldest_at = self.frames.front().map_or(newest.at, |frame| frame.at);
+        let mut older = past.frames(newest.at - KEEP);
+        older.retain(|frame| frame.at < oldest_at);
+        for frame in older.into_iter().rev() {
+            self.bytes += size_bytes(&frame);
+            self.frames.push_front(frame);
+        }
+        self.let_go(newest.at);
+    }
+
     pub(super) fn push(&mut self, frame: &Frame) {
         self.frames.push_back(frame.clone());
         self.bytes += size_bytes(frame);
+        self.let_go(frame.at);
+    }
+
+    fn let_go(&mut self, now: StreamTime) {
+        let near = self.all_until.is_none_or(|until| until < now)
+            && self.past.as_ref().is_some_and(Past::is_near);
+        let keep = if near { KEEP_NEAR } else { KEEP };
         while let Some(oldest) = self.frames.front() {
-            let fresh = frame.at <= oldest.at + KEEP;
+            let fresh = now <= oldest.at + keep;
             if (fresh && self.bytes <= KEEP_BYTES_MAX) || self.frames.len() == 1 {
                 break;
             }
@@ -50,6 +95,8 @@ impl Kept {
     pub(super) fn clear(&mut self) {
         self.frames.clear();
         self.bytes = 0;
+        self.past = None;
+        self.all_until = None;
     }
 
     /// Returns the newest kept frame that is not later than `at`.

@@ -22,7 +22,7 @@ mod stir;
 use std::path::Path;
 
 use crate::alarm::AlarmChange;
-use crate::decode::Frame;
+use crate::decode::{Frame, Past};
 use crate::detect::ebike::EbikeDetector;
 use crate::detect::{Models, Runtime, SessionError};
 use crate::evidence::manifest::ModelRecord;
@@ -43,6 +43,10 @@ pub trait Watch: Send {
 
     /// Forgets the timeline: the next frame may show anything at any time. Ends what is raised.
     fn restart(&mut self, changes: &mut Vec<AlarmChange>);
+
+    /// Lets the watch have older frames of the timeline decoded once more, so that it need not keep
+    /// them. They are the same to the byte: nothing that it says changes.
+    fn look_back_by(&mut self, _past: Past) {}
 
     /// Returns whether nothing happens, so that packets may be held back undecoded as long as their
     /// sizes say that this goes on.

@@ -90,6 +90,9 @@ impl Replay {
         mut tell: impl FnMut(&Self, Vec<Told>) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut frames = Vec::new();
+        if let Some(past) = self.decoding.past() {
+            watch.look_back_by(past.clone());
+        }
         let read = loop {
             let mut packet = match self.recording.next_packet() {
                 Ok(Some(packet)) => packet,

@@ -93,6 +93,11 @@ impl Ring {
         self.packets.range(first..).cloned().collect()
     }
 
+    /// Returns how many packets it holds.
+    pub fn packets(&self) -> usize {
+        self.packets.len()
+    }
+
     /// Returns the bytes of encoded pictures it holds.
     pub fn bytes(&self) -> usize {
         self.bytes

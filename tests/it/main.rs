@@ -15,6 +15,7 @@ mod exports;
 mod falling;
 mod fault;
 mod gates;
+mod hold;
 mod killed;
 mod lists;
 mod many;

@@ -49,7 +49,7 @@ impl Load {
             .with_context(|| format!("cannot make {}", folder.display()))?;
         let clip = match args.activity {
             Activity::Busy => std::path::absolute(clip)?,
-            Activity::Quiet => first_group(&clip, &folder)?,
+            Activity::Quiet => quietest_group(&clip, &folder)?,
         };
         let scene = scene.map(std::path::absolute).transpose()?;
         Ok(Self {
@@ -145,35 +145,49 @@ fn length_s(packets: &[Packet], claimed_s: Option<f64>) -> f64 {
 /// A clip on which nothing happens goes on for so long before it begins anew.
 const QUIET_S: f64 = 60.0;
 
-/// Writes the clip's first group of pictures, over and over on one timeline, as a clip of its own
+/// Writes the clip's quietest group of pictures, over and over on one timeline, as a clip of its own
 /// and returns its path.
-fn first_group(clip: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
+fn quietest_group(clip: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
     let info = Arc::clone(Recording::open(clip)?.info());
     let packets = read(clip)?;
-    let end = packets
-        .iter()
-        .skip(1)
-        .position(|packet| packet.key)
-        .map_or(packets.len(), |index| index + 1);
     let path = folder.join("quiet.mp4");
-    let packets = repeated(&packets[..end]);
+    let packets = repeated(quietest(&packets));
     let until = packets.iter().map(|packet| packet.at).max();
     let until = until.unwrap_or(StreamTime::ZERO);
     clip::write(&path, &info, &packets, StreamTime::ZERO, until)?;
     Ok(path)
 }
 
+/// Returns the group of pictures, of more than one, whose other pictures are smallest on average.
+fn quietest(packets: &[Packet]) -> &[Packet] {
+    let groups = packets.chunk_by(|_, next| !next.key);
+    let mean_bytes = |group: &[Packet]| {
+        let bytes: usize = group[1..].iter().map(|packet| packet.data.len()).sum();
+        bytes / (group.len() - 1).max(1)
+    };
+    // A recording's last group may be a stump.
+    let length = groups.clone().map(<[Packet]>::len).max().unwrap_or(0);
+    let whole = groups.filter(|group| group.len() > 1 && 2 * group.len() >= length);
+    whole
+        .min_by_key(|group| mean_bytes(group))
+        .unwrap_or(packets)
+}
+
 /// Returns the group of pictures for [`QUIET_S`], each round right after the one before.
 fn repeated(group: &[Packet]) -> Vec<Packet> {
-    let length_s = length_s(group, None);
-    let rounds = (0..).map(|round| f64::from(round) * length_s);
-    let rounds = rounds.take_while(|starts_s| *starts_s < QUIET_S);
+    let begins_us = group[0].at.as_micros();
+    let moved =
+        |at: StreamTime, by_us: i64| StreamTime::from_micros(at.as_micros() - begins_us + by_us);
+    let last_us = group.iter().map(|packet| packet.at.as_micros()).max();
+    let pictures = i64::try_from(group.len()).unwrap_or(i64::MAX);
+    let length_us = (last_us.unwrap_or(0) - begins_us) * pictures / (pictures - 1).max(1);
+    let rounds = (0_u32..).map(|round| i64::from(round) * length_us.max(1));
+    let rounds = rounds.take_while(|by_us| StreamTime::from_micros(*by_us).as_secs_f64() < QUIET_S);
     rounds
-        .flat_map(|starts_s| {
-            let later = Duration::from_secs_f64(starts_s);
+        .flat_map(|by_us| {
             group.iter().map(move |packet| Packet {
-                at: packet.at + later,
-                decode_at: packet.decode_at + later,
+                at: moved(packet.at, by_us),
+                decode_at: moved(packet.decode_at, by_us),
                 ..packet.clone()
             })
         })

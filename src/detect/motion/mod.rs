@@ -65,9 +65,18 @@ pub struct Look {
 }
 
 struct Held {
-    frame: Frame,
+    at: StreamTime,
+    /// None once no look can need it at full size: it is six times as large as the rest.
+    frame: Option<Frame>,
     half: Half,
     profile: Profile,
+}
+
+impl Held {
+    fn frame(&self) -> &Frame {
+        let frame = self.frame.as_ref();
+        frame.expect("it is kept while a look can need it, which only goes on")
+    }
 }
 
 /// The frames that one frame is compared with, as indices.
@@ -118,12 +127,10 @@ impl Motion {
     /// Takes the next frame of the stream. Ask [`Motion::look`] until it has nothing more.
     pub fn push(&mut self, frame: &Frame) {
         let resized = self.frames.back().is_some_and(|held| {
-            (held.frame.width_px(), held.frame.height_px()) != (frame.width_px(), frame.height_px())
+            let before = held.frame();
+            (before.width_px(), before.height_px()) != (frame.width_px(), frame.height_px())
         });
-        let backwards = self
-            .frames
-            .back()
-            .is_some_and(|held| held.frame.at >= frame.at);
+        let backwards = self.frames.back().is_some_and(|held| held.at >= frame.at);
         if resized || backwards {
             self.restart();
         }
@@ -131,7 +138,7 @@ impl Motion {
         let doubled = self
             .frames
             .back()
-            .is_some_and(|held| is_same_picture(&held.frame, frame));
+            .is_some_and(|held| is_same_picture(held.frame(), frame));
         if doubled {
             return;
         }
@@ -139,7 +146,8 @@ impl Motion {
         half.read(&frame.luma());
         profile.read(&frame.luma());
         self.frames.push_back(Held {
-            frame: frame.clone(),
+            at: frame.at,
+            frame: Some(frame.clone()),
             half,
             profile,
         });
@@ -177,7 +185,7 @@ impl Motion {
                 now,
                 after: near_after,
             };
-            if self.span_s(near) > 2.0 * GAP_MAX_S || self.frames[now].frame.damaged {
+            if self.span_s(near) > 2.0 * GAP_MAX_S || self.frames[now].frame().damaged {
                 continue;
             }
             let far = self
@@ -189,6 +197,9 @@ impl Motion {
                 })
                 .filter(|&far| self.span_s(far) <= 2.0 * GAP_MAX_S);
             let look = self.look_at(near, far, candidates);
+            for held in self.frames.iter_mut().take(near.before) {
+                held.frame = None;
+            }
             for _ in 0..far.map_or(0, |far| far.before) {
                 self.drop_oldest();
             }
@@ -198,24 +209,24 @@ impl Motion {
 
     /// Returns the first frame that is at least `gap_s` later.
     fn after(&self, now: usize, gap_s: f64) -> Option<usize> {
-        let now_at = self.frames[now].frame.at;
+        let now_at = self.frames[now].at;
         self.frames
             .iter()
-            .position(|held| held.frame.at.secs_since(now_at) >= gap_s)
+            .position(|held| held.at.secs_since(now_at) >= gap_s)
     }
 
     /// Returns the last frame that is at least `gap_s` earlier.
     fn before(&self, now: usize, gap_s: f64) -> Option<usize> {
-        let now_at = self.frames[now].frame.at;
+        let now_at = self.frames[now].at;
         self.frames
             .iter()
             .take(now)
-            .rposition(|held| now_at.secs_since(held.frame.at) >= gap_s)
+            .rposition(|held| now_at.secs_since(held.at) >= gap_s)
     }
 
     fn span_s(&self, around: Around) -> f64 {
         let (before, after) = (&self.frames[around.before], &self.frames[around.after]);
-        after.frame.at.secs_since(before.frame.at)
+        after.at.secs_since(before.at)
     }
 
     fn look_at(
@@ -226,9 +237,9 @@ impl Motion {
     ) -> Look {
         let frames = &self.frames;
         let held = &frames[near.now];
-        let at = held.frame.at;
+        let at = held.at;
         let stages = self.stages.get_or_insert_with(|| Stages {
-            fine: Stage::new(&held.frame.luma(), &self.masks),
+            fine: Stage::new(&held.frame().luma(), &self.masks),
             coarse: Stage::new(&held.half.plane(), &self.masks),
         });
         let step_s = self.last_look.map_or(0.04, |last| at.secs_since(last));
@@ -236,14 +247,14 @@ impl Motion {
         let fine = |index: usize| {
             let shift = shift(index);
             Shifted {
-                plane: frames[index].frame.luma(),
+                plane: frames[index].frame().luma(),
                 dx: whole(shift.dx),
                 dy: whole(shift.dy),
             }
         };
         let triple = Triple {
             before: fine(near.before),
-            now: held.frame.luma(),
+            now: held.frame().luma(),
             after: fine(near.after),
         };
         let mut flooded = stages.fine.find(&triple, step_s, candidates);
