@@ -52,7 +52,7 @@ pub struct Args {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Activity {
-    /// Only the group of pictures of the clip on which least happens, over and over.
+    /// Only one group of its pictures, over and over: nothing happens.
     Quiet,
     /// The whole clip.
     Busy,

@@ -49,7 +49,7 @@ impl Load {
             .with_context(|| format!("cannot make {}", folder.display()))?;
         let clip = match args.activity {
             Activity::Busy => std::path::absolute(clip)?,
-            Activity::Quiet => quietest_group(&clip, &folder)?,
+            Activity::Quiet => quiet_group(&clip, kind, &folder)?,
         };
         let scene = scene.map(std::path::absolute).transpose()?;
         Ok(Self {
@@ -145,20 +145,25 @@ fn length_s(packets: &[Packet], claimed_s: Option<f64>) -> f64 {
 /// A clip on which nothing happens goes on for so long before it begins anew.
 const QUIET_S: f64 = 60.0;
 
-/// Writes the clip's quietest group of pictures, over and over on one timeline, as a clip of its own
-/// and returns its path.
-fn quietest_group(clip: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
+/// Writes one group of the clip's pictures, over and over on one timeline, as a clip of its own and
+/// returns its path: a facade's first, for what falls hardly shows in a packet's size, and of a car
+/// the one in which least moves.
+fn quiet_group(clip: &Path, kind: Kind, folder: &Path) -> anyhow::Result<PathBuf> {
     let info = Arc::clone(Recording::open(clip)?.info());
     let packets = read(clip)?;
     let path = folder.join("quiet.mp4");
-    let packets = repeated(quietest(&packets));
+    let group = match kind {
+        Kind::Facade => packets.chunk_by(|_, next| !next.key).next(),
+        Kind::Elevator => Some(quietest(&packets)),
+    };
+    let packets = repeated(group.unwrap_or(&packets));
     let until = packets.iter().map(|packet| packet.at).max();
     let until = until.unwrap_or(StreamTime::ZERO);
     clip::write(&path, &info, &packets, StreamTime::ZERO, until)?;
     Ok(path)
 }
 
-/// Returns the group of pictures, of more than one, whose other pictures are smallest on average.
+/// Returns the group of pictures whose other pictures are smallest on average.
 fn quietest(packets: &[Packet]) -> &[Packet] {
     let groups = packets.chunk_by(|_, next| !next.key);
     let mean_bytes = |group: &[Packet]| {
