@@ -42,7 +42,6 @@ impl Triple<'_> {
     }
 
     /// Puts the largest minimum difference of each column over the rows `rows` into `columns`.
-    #[inline(always)]
     pub(crate) fn column_maxima(&self, rows: std::ops::Range<usize>, columns: &mut [u8]) {
         columns.fill(0);
         for y in rows {
@@ -51,7 +50,6 @@ impl Triple<'_> {
     }
 
     /// Raises `columns` to the minimum differences of row `y` from column `left` on.
-    #[inline(always)]
     pub(crate) fn raise_maxima(&self, left: usize, y: usize, columns: &mut [u8]) {
         let (Some(before), Some(after)) = (self.before.row(y), self.after.row(y)) else {
             return;
@@ -108,7 +106,6 @@ impl<'a> Shifted<'a> {
     }
 }
 
-#[inline(always)]
 fn raise_maxima(maxima: &mut [u8], now: &[u8], before: &[u8], after: &[u8]) {
     for (((maximum, &now), &before), &after) in maxima.iter_mut().zip(now).zip(before).zip(after) {
         let brighter = now.saturating_sub(before).min(now.saturating_sub(after));

@@ -5,7 +5,6 @@ use super::CANDIDATES_MAX;
 use super::difference::{BLOCK_PX, Triple};
 use super::noise::NoiseMap;
 use super::region::{Candidate, Regions};
-use super::wide::widest;
 use crate::decode::Plane;
 use crate::geometry::{Point, Polygon};
 
@@ -94,14 +93,11 @@ impl Stage {
 
     fn measure(&mut self, triple: &Triple<'_>) {
         let height = triple.now.height_px;
-        let (columns, across) = (&mut self.columns, self.across);
-        widest(|| {
-            for (row, blocks) in self.maxima.chunks_exact_mut(across).enumerate() {
-                let top = row * BLOCK_PX;
-                triple.column_maxima(top..(top + BLOCK_PX).min(height), columns);
-                fold_blocks(blocks, columns);
-            }
-        });
+        for (row, blocks) in self.maxima.chunks_exact_mut(self.across).enumerate() {
+            let top = row * BLOCK_PX;
+            triple.column_maxima(top..(top + BLOCK_PX).min(height), &mut self.columns);
+            fold_blocks(blocks, &self.columns);
+        }
     }
 
     /// Lists the moving blocks with their thresholds, raised in regions where too many move.
@@ -181,7 +177,6 @@ impl Stage {
 }
 
 /// Puts the largest of each block's columns into `blocks`.
-#[inline(always)]
 fn fold_blocks(blocks: &mut [u8], columns: &[u8]) {
     let (whole, rest) = columns.as_chunks::<BLOCK_PX>();
     let (wholes, last) = blocks.split_at_mut(whole.len());

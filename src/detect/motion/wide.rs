@@ -1,7 +1,8 @@
 //! Byte loops in the widest registers that the processor has.
 //!
 //! The program is built for any x86-64, whose registers hold 16 bytes; nearly all of them have AVX2
-//! and hold 32. The arithmetic is the same to the byte either way.
+//! and hold 32. The arithmetic is the same to the bit either way. For what waits for memory and not
+//! for arithmetic, as the three-frame difference does, it gains nothing.
 
 /// Runs `work` compiled for AVX2 where the processor has it. Worth it for loops over bytes that are
 /// inlined into `work`; what is called out of line stays as it is.
