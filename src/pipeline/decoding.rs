@@ -10,12 +10,12 @@
 
 mod sizes;
 
-use self::sizes::Sizes;
+use self::sizes::{Sizes, Told};
 use super::Watch;
 use crate::decode::ffmpeg::DecodeCounters;
 use crate::decode::{DecodeError, Decoder, Frame, LoopFilter, Past};
 use crate::scene::Kind;
-use crate::source::{Codec, Packet, StreamInfo};
+use crate::source::{Codec, Packet, StreamInfo, nal};
 
 /// Packets held back at most: four seconds at 25 a second, which take some 0.2 s to decode at once.
 const HELD_MAX: usize = 100;
@@ -25,6 +25,7 @@ const HELD_BYTES_MAX: usize = 4 << 20;
 
 /// One stream's way from packets to frames.
 pub struct Decoding {
+    info: StreamInfo,
     kind: Kind,
     decoder: Decoder,
     past: Option<Past>,
@@ -59,6 +60,7 @@ impl Decoding {
     fn with(decoder: Decoder, info: &StreamInfo, kind: Kind) -> Self {
         let past = (kind == Kind::Facade).then(|| Past::new(info, loop_filter(info, kind)));
         Self {
+            info: info.clone(),
             kind,
             decoder,
             past,
@@ -75,15 +77,21 @@ impl Decoding {
             past.push(packet);
         }
         let idle = self.kind == Kind::Elevator && watch.is_idle();
-        let sign = self.sizes.take(packet, idle);
+        let told = if self.held.is_empty() {
+            Told::Decoded
+        } else {
+            Told::Held
+        };
+        let sign = self.sizes.take(packet, idle, told);
         if self.held.is_empty() {
-            if idle && packet.key && self.sizes.can_tell() && self.hold(packet, frames) {
+            let may = idle && self.stands_alone(packet) && self.sizes.can_tell();
+            if may && self.hold(packet, frames) {
                 return Pushed::Decoded;
             }
             self.decoder.push(packet, |frame| frames.push(frame));
             return Pushed::Decoded;
         }
-        if packet.key && packet.lost == 0 {
+        if self.stands_alone(packet) {
             return self.next_group(packet, watch, frames);
         }
         let full = self.held.len() >= HELD_MAX || self.held_bytes() > HELD_BYTES_MAX;
@@ -93,6 +101,10 @@ impl Decoding {
             return Pushed::Decoded;
         }
         Pushed::Held
+    }
+
+    fn stands_alone(&self, packet: &Packet) -> bool {
+        packet.key && packet.lost == 0 && nal::stands_alone(&self.info, &packet.data)
     }
 
     /// Begins to hold back with this key picture, which is decoded alone. Returns whether it could be.

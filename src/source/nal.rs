@@ -1,4 +1,6 @@
-//! NAL units as raw streams frame them (H.264 and H.265, annex B). Pure.
+//! NAL units of H.264 and H.265, as raw streams (annex B) and as MP4 and RTSP frame them. Pure.
+
+use super::{Codec, Framing, StreamInfo};
 
 /// Returns the NAL units between the start codes `00 00 01`, without trailing zeros.
 pub fn units(data: &[u8]) -> Vec<&[u8]> {
@@ -24,9 +26,91 @@ pub fn units(data: &[u8]) -> Vec<&[u8]> {
         .collect()
 }
 
+/// Returns whether a picture needs no other: an IDR of H.264, a random access picture of H.265
+/// (ITU-T H.264 table 7-1, H.265 table 7-1). A stream that refreshes its picture in stripes marks
+/// places to begin at, too, but what begins there is whole only after a while.
+pub fn stands_alone(info: &StreamInfo, picture: &[u8]) -> bool {
+    let units = match info.framing {
+        Framing::AnnexB => units(picture),
+        Framing::LengthPrefixed => prefixed(picture, length_bytes(info)),
+        Framing::Opaque => return false,
+    };
+    let first = |unit: &&[u8]| unit.first().copied().unwrap_or(0);
+    match info.codec {
+        Codec::H264 => units.iter().any(|unit| first(unit) & 0x1f == 5),
+        Codec::H265 => units
+            .iter()
+            .any(|unit| (16..=23).contains(&(first(unit) >> 1 & 0x3f))),
+        Codec::Other(_) => false,
+    }
+}
+
+/// Returns the bytes of a unit's length: avcC and hvcC tell them less one.
+fn length_bytes(info: &StreamInfo) -> usize {
+    let place = if info.codec == Codec::H264 { 4 } else { 21 };
+    let byte = info.extra_data.get(place).copied().unwrap_or(3);
+    usize::from(byte & 3) + 1
+}
+
+/// Returns the NAL units behind their lengths, as far as they are whole.
+fn prefixed(mut data: &[u8], length_bytes: usize) -> Vec<&[u8]> {
+    let mut units = Vec::new();
+    while let Some((length, rest)) = data.split_at_checked(length_bytes) {
+        let length = length
+            .iter()
+            .fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte));
+        let Some((unit, rest)) = rest.split_at_checked(length) else {
+            break;
+        };
+        units.push(unit);
+        data = rest;
+    }
+    units
+}
+
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
+
+    fn info(codec: Codec, framing: Framing, extra_data: &[u8]) -> StreamInfo {
+        StreamInfo {
+            codec,
+            framing,
+            extra_data: Bytes::copy_from_slice(extra_data),
+            width_px: 0,
+            height_px: 0,
+            codec_tag: 0,
+            pixel_format: -1,
+            bits_per_sample: 0,
+        }
+    }
+
+    #[test]
+    fn tells_a_picture_that_needs_no_other() {
+        let raw = info(Codec::H264, Framing::AnnexB, &[]);
+        assert!(stands_alone(&raw, &[0, 0, 1, 0x67, 9, 0, 0, 1, 0x65, 8]));
+        assert!(
+            !stands_alone(&raw, &[0, 0, 1, 0x06, 9, 0, 0, 1, 0x41, 8]),
+            "recovery point"
+        );
+        let mp4 = info(
+            Codec::H264,
+            Framing::LengthPrefixed,
+            &[1, 0x64, 0, 0x1f, 0xff],
+        );
+        assert!(stands_alone(
+            &mp4,
+            &[0, 0, 0, 2, 0x06, 1, 0, 0, 0, 2, 0x25, 1]
+        ));
+        assert!(!stands_alone(&mp4, &[0, 0, 0, 2, 0x41, 1]));
+        assert!(!stands_alone(&mp4, &[0, 0, 0, 9, 0x65]), "cut off");
+        let h265 = info(Codec::H265, Framing::AnnexB, &[]);
+        assert!(stands_alone(&h265, &[0, 0, 1, 0x26, 1, 7]));
+        assert!(stands_alone(&h265, &[0, 0, 1, 0x2a, 1, 7]), "CRA");
+        assert!(!stands_alone(&h265, &[0, 0, 1, 0x02, 1, 7]));
+    }
 
     #[test]
     fn finds_units_behind_short_and_long_start_codes() {

@@ -19,9 +19,6 @@ const STILL_MIN: usize = 24;
 const SHARE_MORE: usize = 4;
 const BYTES_MORE: usize = 200;
 
-/// And no larger than so many times the middle one: a slow creep of sizes is no new normal.
-const MIDDLE_TIMES: usize = 3;
-
 /// Packets within which a sign must come before the first picture that is seen to move: half a
 /// second at 25 a second, a look of 0.2 s and the decoder's delay included.
 const SIGN_PACKETS: u32 = 12;
@@ -29,13 +26,20 @@ const SIGN_PACKETS: u32 = 12;
 /// Beginnings of motion that the sizes must have told in a row once they have missed one.
 const PROOFS: u32 = 3;
 
+/// How it is known that nothing moves on a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// It was decoded and looked at.
+    Decoded,
+    /// By its packet's size alone.
+    Held,
+}
+
 /// One timeline's packet sizes.
 #[derive(Debug, Default)]
 pub(super) struct Sizes {
     still: VecDeque<usize>,
-    /// Scratch for the middle one.
-    sorted: Vec<usize>,
-    limit: usize,
+    largest: usize,
     was_idle: bool,
     since_sign: u32,
     /// Beginnings of motion that have yet to be told.
@@ -45,7 +49,7 @@ pub(super) struct Sizes {
 impl Sizes {
     /// Takes the next packet; `idle` is what the watch says of the pictures so far. Returns whether
     /// the packet says that something begins to move.
-    pub(super) fn take(&mut self, packet: &Packet, idle: bool) -> bool {
+    pub(super) fn take(&mut self, packet: &Packet, idle: bool, told: Told) -> bool {
         let began = self.was_idle && !idle;
         if began && self.to_prove > 0 {
             let told = self.since_sign <= SIGN_PACKETS;
@@ -53,30 +57,38 @@ impl Sizes {
         }
         if idle && !self.was_idle {
             self.still.clear();
+            self.largest = 0;
             self.since_sign = u32::MAX;
         }
         self.was_idle = idle;
         if packet.key {
-            self.set_limit();
             return false;
         }
         let size = packet.data.len();
-        let sign = self.still.len() >= STILL_MIN && size > self.limit;
+        let limit = self.largest + self.largest / SHARE_MORE + BYTES_MORE;
+        let sign = self.still.len() >= STILL_MIN && size > limit;
         self.since_sign = if sign {
             0
         } else {
             self.since_sign.saturating_add(1)
         };
         if idle && !sign {
-            if self.still.len() == STILL_MAX {
-                self.still.pop_front();
-            }
-            self.still.push_back(size);
-            if self.still.len() <= STILL_MIN {
-                self.set_limit();
-            }
+            // What nobody looked at is no measure of what is still: a slow creep is no new normal.
+            self.remember(match told {
+                Told::Decoded => size,
+                Told::Held => size.min(self.largest),
+            });
         }
         sign
+    }
+
+    fn remember(&mut self, size: usize) {
+        let oldest = (self.still.len() == STILL_MAX).then(|| self.still.pop_front());
+        self.still.push_back(size);
+        self.largest = self.largest.max(size);
+        if oldest.flatten() == Some(self.largest) {
+            self.largest = self.still.iter().copied().max().unwrap_or(0);
+        }
     }
 
     /// Returns whether sizes would tell that something begins to move.
@@ -88,14 +100,75 @@ impl Sizes {
     pub(super) fn distrust(&mut self) {
         self.to_prove = PROOFS;
     }
+}
 
-    fn set_limit(&mut self) {
-        self.sorted.clear();
-        self.sorted.extend(&self.still);
-        self.sorted.sort_unstable();
-        let largest = self.sorted.last().copied().unwrap_or(0);
-        let middle = self.sorted.get(self.sorted.len() / 2).copied().unwrap_or(0);
-        let limit = largest + largest / SHARE_MORE;
-        self.limit = limit.min(MIDDLE_TIMES * middle) + BYTES_MORE;
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::clock::StreamTime;
+
+    fn packet(bytes: usize) -> Packet {
+        Packet {
+            data: Bytes::from(vec![0; bytes]),
+            at: StreamTime::ZERO,
+            decode_at: StreamTime::ZERO,
+            captured_at: Timestamp::UNIX_EPOCH,
+            key: false,
+            lost: 0,
+        }
+    }
+
+    /// Returns sizes that have seen ten quiet seconds of 400 to 440 bytes.
+    fn quiet() -> Sizes {
+        let mut sizes = Sizes::default();
+        for number in 0..120 {
+            let sign = sizes.take(&packet(400 + number % 3 * 20), true, Told::Decoded);
+            assert!(!sign);
+        }
+        assert!(sizes.can_tell());
+        sizes
+    }
+
+    #[test]
+    fn a_larger_packet_is_a_sign_and_noise_is_none() {
+        let mut sizes = quiet();
+        assert!(!sizes.take(&packet(500), true, Told::Held));
+        assert!(sizes.take(&packet(1200), true, Told::Held));
+    }
+
+    #[test]
+    fn a_creep_that_nobody_looked_at_is_no_new_normal() {
+        let mut sizes = quiet();
+        let grown = (0..200).map(|step| 440 + 10 * step);
+        let signs = grown.filter(|size| sizes.take(&packet(*size), true, Told::Held));
+        assert!(signs.count() > 150);
+    }
+
+    #[test]
+    fn sizes_that_missed_once_must_prove_themselves() {
+        let mut sizes = quiet();
+        sizes.distrust();
+        assert!(!sizes.can_tell());
+        let mut rides = 0;
+        while !sizes.can_tell() {
+            // Something moves, told at once; then ten quiet seconds.
+            sizes.take(&packet(3000), true, Told::Decoded);
+            for _ in 0..40 {
+                sizes.take(&packet(3000), false, Told::Decoded);
+            }
+            for _ in 0..120 {
+                sizes.take(&packet(420), true, Told::Decoded);
+            }
+            rides += 1;
+            assert!(rides < 10, "it never trusts again");
+        }
+        assert_eq!(rides, PROOFS);
+        // Motion without a sign: the count begins anew.
+        sizes.distrust();
+        sizes.take(&packet(420), false, Told::Decoded);
+        assert!(!sizes.can_tell());
     }
 }
