@@ -192,13 +192,9 @@ impl Service {
         self.first_password.as_deref()
     }
 
-    /// Returns how many frames of all cameras were thrown away because a stage was full.
-    pub fn frames_dropped(&self) -> u64 {
-        self.board
-            .snapshot()
-            .values()
-            .map(|health| health.frames_dropped)
-            .sum()
+    /// Returns what all cameras' stages report of themselves.
+    pub fn board(&self) -> &Board {
+        &self.board
     }
 
     /// Stops everything in the stream's order. What is stored and not yet received is sent at the
