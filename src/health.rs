@@ -37,6 +37,10 @@ pub struct CameraHealth {
     pub frames: u64,
     /// Frames that were decodable but thrown away because a stage was full.
     pub frames_dropped: u64,
+    /// Looks of the detector into an elevator's car.
+    pub looks: u64,
+    /// Looks into an elevator's car that were left out because looks took long.
+    pub looks_skipped: u64,
     /// Packets or frames that could not be decoded.
     pub decode_errors: u64,
     /// RTP packets that never arrived.

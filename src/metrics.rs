@@ -149,6 +149,16 @@ pub const METRICS: &[Metric] = &[
         "Looks into a car at which the detector failed",
     ),
     counter(
+        "plumb_detect_looks_total",
+        Unit::Count,
+        "Looks of the detector into a car, by camera",
+    ),
+    counter(
+        "plumb_detect_looks_skipped_total",
+        Unit::Count,
+        "Looks into a car left out because looks took long, by camera",
+    ),
+    counter(
         "plumb_pipeline_frames_dropped_total",
         Unit::Count,
         "Frames dropped, a stage was full",

@@ -1,6 +1,9 @@
 //! `plumb bench`: N live-paced streams through the service itself, from packets to webhooks on
-//! loopback, beside bare decoding of the same packets in the same run; or one model alone.
+//! loopback, beside bare decoding of the same packets in the same run; or the most streams that the
+//! machine bears; or one model alone.
 
+mod delays;
+mod limit;
 mod load;
 mod model;
 mod usage;
@@ -11,11 +14,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use self::load::{Latencies, Load};
+use self::delays::Delays;
+use self::load::Load;
 use super::output::{self, Output};
 use crate::clock::{Clock, SystemClock};
+use crate::health::Board;
+use crate::http::sink::Sink;
 use crate::pipeline::service::Service;
 use crate::scene::Kind;
 
@@ -36,9 +42,13 @@ pub struct Args {
     /// The recording that every stream plays over and over; one of the fixtures when left out.
     #[arg(long, value_name = "FILE")]
     pub(super) clip: Option<PathBuf>,
-    /// How many streams, 1 to 1024.
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1024))]
-    pub(super) streams: u32,
+    /// How many streams, 1 to 1024 (4 when left out); with --find-limit the most to try.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(super) streams: Option<u32>,
+    /// Search the most streams at which no frame is dropped and 99 of 100 alarms are received within
+    /// 500 ms (frames judged, where there are no alarms), --seconds for each step.
+    #[arg(long, conflicts_with = "model")]
+    find_limit: bool,
     /// How long, in seconds, 2 to 86400.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(2..=86_400))]
     pub(super) seconds: u32,
@@ -58,20 +68,38 @@ pub(super) enum Activity {
     Busy,
 }
 
-#[derive(Serialize)]
+impl Activity {
+    /// Returns the word on the command line.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Quiet => "quiet",
+            Self::Busy => "busy",
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
 struct Figures {
     streams: u32,
     seconds: f64,
     fps_per_stream: f64,
     frames_dropped: u64,
+    /// Looks of the detector into a car, and those left out because looks took long.
+    looks_per_stream_s: f64,
+    looks_skipped: u64,
     cpu_s_per_stream_s: f64,
     decode_cpu_s_per_stream_s: f64,
     cpu_ratio_to_decode: f64,
+    /// From a frame's packet to the frame looked at.
     latency_ms: Percentiles,
+    /// Alarms that a frame decided and the receiver took.
+    alarms: u64,
+    /// From the packet of the deciding frame to the receiver's 2xx; 0 without alarms.
+    alarm_delay_ms: Percentiles,
     rss_mib: f64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 struct Percentiles {
     p50: f64,
     p95: f64,
@@ -85,9 +113,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let kind = args.kind.context("--kind is needed")?;
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
+    if args.find_limit {
+        runtime.block_on(limit::run(args))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let load = Load::prepare(args, kind)?;
     let decode = load.decode_cost()?;
-    let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
     let measured = runtime.block_on(measure(args, &load, decode));
     load.remove();
     let figures = measured?;
@@ -102,18 +134,22 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 async fn measure(args: &Args, load: &Load, decode_cpu_s_per_s: f64) -> anyhow::Result<Figures> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let latencies = Arc::new(Latencies::new(Arc::clone(&clock)));
-    let observer = Arc::clone(&latencies);
+    let frames = Arc::new(Delays::new(Arc::clone(&clock)));
+    let alarms = Arc::new(Delays::new(Arc::clone(&clock)));
+    let (judged, delivered) = (Arc::clone(&frames), Arc::clone(&alarms));
+    let receiver = Sink::start(Arc::new(move |body| delivered.note_message(body))).await;
+    let receiver = receiver.context("cannot start the receiver")?;
     let service = Service::start_observed(
-        load.config().await?,
+        load.config(receiver.address())?,
         Arc::clone(&clock),
-        Arc::new(move |captured_at| observer.note(captured_at)),
+        Arc::new(move |captured_at| judged.note(captured_at)),
     )
     .await?;
     tokio::time::sleep(WARM_UP).await;
 
-    latencies.reset();
-    let dropped_before = service.frames_dropped();
+    frames.reset();
+    alarms.reset();
+    let before = Counts::of(service.board());
     let (began, cpu_began) = (clock.monotonic(), usage::process_cpu());
     let bar = output::progress(u64::from(args.seconds), "bench");
     for _ in 0..args.seconds {
@@ -123,29 +159,50 @@ async fn measure(args: &Args, load: &Load, decode_cpu_s_per_s: f64) -> anyhow::R
     bar.finish_and_clear();
     let seconds = (clock.monotonic() - began).as_secs_f64();
     let cpu_s = (usage::process_cpu() - cpu_began).as_secs_f64();
-    let frames_dropped = service.frames_dropped() - dropped_before;
-    let [p50, p95, p99] = latencies.percentiles_ms([0.50, 0.95, 0.99]);
-    let frames = latencies.frames();
+    let counts = Counts::of(service.board());
+    let (latency_ms, frames) = (frames.percentiles_ms(), frames.count());
+    let (alarm_delay_ms, alarms) = (alarms.percentiles_ms(), alarms.count());
     let rss_mib = usage::resident_mib();
     service.stop().await;
 
-    let stream_seconds = f64::from(args.streams) * seconds;
+    let streams = args.streams.unwrap_or(load::STREAMS);
+    let stream_seconds = f64::from(streams) * seconds;
     let cpu_s_per_stream_s = cpu_s / stream_seconds;
     Ok(Figures {
-        streams: args.streams,
+        streams,
         seconds: rounded(seconds),
         fps_per_stream: rounded(frames as f64 / stream_seconds),
-        frames_dropped,
+        frames_dropped: counts.dropped - before.dropped,
+        looks_per_stream_s: rounded((counts.looks - before.looks) as f64 / stream_seconds),
+        looks_skipped: counts.looks_skipped - before.looks_skipped,
         cpu_s_per_stream_s: rounded(cpu_s_per_stream_s),
         decode_cpu_s_per_stream_s: rounded(decode_cpu_s_per_s),
         cpu_ratio_to_decode: rounded(cpu_s_per_stream_s / decode_cpu_s_per_s),
-        latency_ms: Percentiles {
-            p50: rounded(p50),
-            p95: rounded(p95),
-            p99: rounded(p99),
-        },
+        latency_ms,
+        alarms,
+        alarm_delay_ms,
         rss_mib: rounded(rss_mib),
     })
+}
+
+/// What all cameras have counted since the service's start.
+#[derive(Default)]
+struct Counts {
+    dropped: u64,
+    looks: u64,
+    looks_skipped: u64,
+}
+
+impl Counts {
+    fn of(board: &Board) -> Self {
+        let mut counts = Self::default();
+        for health in board.snapshot().values() {
+            counts.dropped += health.frames_dropped;
+            counts.looks += health.looks;
+            counts.looks_skipped += health.looks_skipped;
+        }
+        counts
+    }
 }
 
 fn print(figures: &Figures, out: &mut Output) -> anyhow::Result<()> {
@@ -165,6 +222,17 @@ fn print(figures: &Figures, out: &mut Output) -> anyhow::Result<()> {
     out.line(&format!(
         "packet to judged frame {p50} ms (p50), {p95} (p95), {p99} (p99); memory {} MiB",
         figures.rss_mib
+    ))?;
+    if figures.looks_per_stream_s > 0.0 {
+        out.line(&format!(
+            "{} looks of the detector a second and stream, {} left out",
+            figures.looks_per_stream_s, figures.looks_skipped
+        ))?;
+    }
+    let Percentiles { p50, p95, p99 } = figures.alarm_delay_ms;
+    out.line(&format!(
+        "{} alarms, from the deciding frame's packet to the receiver {p50} ms (p50), {p95} (p95), {p99} (p99)",
+        figures.alarms
     ))?;
     out.flush()
 }

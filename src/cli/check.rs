@@ -14,6 +14,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Camera, Config, Input};
 use crate::decode::Decoder;
 use crate::deliver;
+use crate::detect::Inference;
 use crate::pipeline::Detectors;
 use crate::source::file::Recording;
 use crate::source::rtsp;
@@ -118,14 +119,19 @@ async fn findings(config: Config) -> Vec<Finding> {
 }
 
 fn models(config: &Config) -> Finding {
-    let result = Detectors::load(config.runtime.as_deref(), config.models_dir.as_deref())
+    let (runtime, models_dir) = (config.runtime.as_deref(), config.models_dir.as_deref());
+    let Inference { provider, threads } = config.inference;
+    let result = Detectors::load_with(runtime, models_dir, config.inference)
         .map(|detectors| {
             let names: Vec<_> = detectors
                 .digests()
                 .iter()
                 .map(|model| model.name.clone())
                 .collect();
-            format!("{} loaded, digests as stated", names.join(", "))
+            format!(
+                "{} loaded, digests as stated; computed on {provider}, up to {threads} at a time each",
+                names.join(", ")
+            )
         })
         .map_err(|error| chain(&error));
     Finding {

@@ -2,6 +2,7 @@
 //! wrong instead of stopping at the first.
 
 mod escalation;
+mod inference;
 mod places;
 mod retention;
 mod secrets;
@@ -57,6 +58,7 @@ impl Check<'_> {
     fn config(&mut self, file: file::File) -> Option<Config> {
         let http = self.http(&file.http);
         let retention = self.retention(&file.retention);
+        let inference = self.inference(&file.inference);
         let sites: Vec<Site> = file
             .site
             .iter()
@@ -100,6 +102,7 @@ impl Check<'_> {
             retention: retention?,
             models_dir: file.models.dir.map(|dir| self.folder.join(dir)),
             runtime: file.models.runtime.map(|path| self.folder.join(path)),
+            inference: inference?,
             audit: file.audit,
             recordings_dir: recordings_dir.map(|dir| self.folder.join(dir)),
             sites,

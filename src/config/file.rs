@@ -22,6 +22,8 @@ pub(super) struct File {
     #[serde(default)]
     pub models: Models,
     #[serde(default)]
+    pub inference: Inference,
+    #[serde(default)]
     pub retention: Retention,
     #[serde(default)]
     pub audit: super::Audit,
@@ -111,6 +113,13 @@ impl Default for Retention {
 pub(super) struct Models {
     pub dir: Option<String>,
     pub runtime: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Inference {
+    pub provider: crate::detect::Provider,
+    pub threads: Option<Spanned<usize>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -15,6 +15,7 @@ use url::Url;
 
 use crate::audit::{Algorithm, Signing};
 use crate::deliver::EndpointConfig;
+use crate::detect::Inference;
 use crate::id::{CameraId, SiteId};
 use crate::report::inventory::Inventory;
 use crate::scene::{Kind, Scene};
@@ -35,6 +36,7 @@ pub struct Config {
     pub inventory: Inventory,
     pub models_dir: Option<PathBuf>,
     pub runtime: Option<PathBuf>,
+    pub inference: Inference,
     pub audit: Audit,
     /// The folder whose recordings auditors may replay.
     pub recordings_dir: Option<PathBuf>,

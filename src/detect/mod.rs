@@ -1,5 +1,7 @@
 //! What is on a frame, or on a few consecutive ones.
 
+mod inference;
+mod pool;
 pub mod session;
 pub mod models;
 pub mod tensor;
@@ -8,5 +10,6 @@ pub mod boxes;
 pub mod ebike;
 pub mod motion;
 
+pub use inference::{Inference, Provider};
 pub use models::Models;
 pub use session::{Runtime, Session, SessionError};

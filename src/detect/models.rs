@@ -169,7 +169,7 @@ impl Models {
             input: entry.input.spec(),
             output: entry.output.spec(),
         };
-        self.0.runtime.session(&bytes, spec)
+        self.0.runtime.session(bytes, spec)
     }
 }
 

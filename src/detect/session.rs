@@ -1,18 +1,26 @@
 //! Runs models with ONNX Runtime. The only file that names `ort`.
 //!
 //! A session computes on the thread that calls it, alone and in a fixed order, so that the same
-//! input gives the same output on every run. It must never choose what a model means: that is
-//! written in models.toml (see `detect::models`) and read by the stage that owns the model.
+//! input gives the same output on every run, whichever of a model's sessions computes it. It must
+//! never choose what a model means: that is written in models.toml (see `detect::models`) and read by
+//! the stage that owns the model.
+//!
+//! Batches over cameras are not made: on a processor one inference keeps a core busy by itself
+//! (benches/README.md has the figures), and a batch would wait for its slowest camera.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ndarray::{ArrayD, ArrayView, ArrayViewD, Dimension};
+use ort::ep::{self, ExecutionProvider};
 use ort::logging::LogLevel;
 use ort::session::Session as OrtSession;
-use ort::session::builder::GraphOptimizationLevel;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
+
+use super::inference::{Inference, Provider};
+use super::pool::Pool;
 
 /// ONNX Runtime's library, relative to the program's folder or one above it.
 const LIBRARY: &str = "lib/libonnxruntime.so";
@@ -37,6 +45,21 @@ pub enum SessionError {
         ort::MINOR_VERSION
     )]
     RuntimeVersion { path: PathBuf, found: String },
+    #[error(
+        "this ONNX Runtime cannot compute on {provider}: it was built without it. Name one that has it \
+         in models.runtime ({}), or set inference.provider = \"cpu\"",
+        provider.origin()
+    )]
+    ProviderMissing { provider: Provider },
+    #[error(
+        "ONNX Runtime has {provider}, but cannot use it here: {} must be installed where the loader \
+         finds it; or set inference.provider = \"cpu\"",
+        provider.needs()
+    )]
+    ProviderUnusable {
+        provider: Provider,
+        source: BoxError,
+    },
     #[error(
         "cannot find the models (looked for {}); name their folder in PLUMB_MODELS",
         paths(tried)
@@ -100,6 +123,7 @@ fn paths(tried: &[PathBuf]) -> String {
 #[derive(Clone)]
 pub struct Runtime {
     environment: ort::environment::Environment,
+    inference: Inference,
 }
 
 /// `ort` allows one environment a process and never a second one, so it is kept here for ever.
@@ -123,21 +147,27 @@ impl Runtime {
             *kept = Some(open_environment(&library)?);
         }
         let environment = kept.clone().expect("it was put there just above");
-        Ok(Self { environment })
+        Ok(Self {
+            environment,
+            inference: Inference::default(),
+        })
+    }
+
+    /// Returns the same runtime, which opens its models as `inference` says.
+    /// Fails when the library was built without the provider.
+    pub fn with(self, inference: Inference) -> Result<Self, SessionError> {
+        check_provider(inference.provider)?;
+        Ok(Self { inference, ..self })
     }
 
     /// Opens the model in `bytes` and checks its ports against `spec`.
-    /// Fails when it is not a model or takes or gives something else.
+    /// Fails when it is not a model, takes or gives something else, or the provider cannot be used.
     pub(super) fn session(
         &self,
-        bytes: &[u8],
+        bytes: Vec<u8>,
         spec: SessionSpec<'_>,
     ) -> Result<Session, SessionError> {
-        let load = |source: ort::Error| SessionError::Load {
-            path: spec.path.to_path_buf(),
-            source: source.into(),
-        };
-        let session = build(&self.environment, bytes).map_err(load)?;
+        let session = self.open(&bytes, spec.path)?;
         check_port(spec.path, "input", session.inputs(), spec.input)?;
         check_port(spec.path, "output", session.outputs(), spec.output)?;
         Ok(Session {
@@ -145,8 +175,23 @@ impl Runtime {
             sha256: spec.sha256.into(),
             input: spec.input.name.into(),
             output: spec.output.name.into(),
-            inner: Arc::new(Mutex::new(session)),
+            inner: Arc::new(Inner {
+                runtime: self.clone(),
+                path: spec.path.to_path_buf(),
+                bytes,
+                sessions: Pool::new(session, self.inference.threads),
+            }),
         })
+    }
+
+    fn open(&self, bytes: &[u8], path: &Path) -> Result<OrtSession, SessionError> {
+        let load = |source: ort::Error| SessionError::Load {
+            path: path.to_path_buf(),
+            source: source.into(),
+        };
+        let builder = builder(&self.environment).map_err(load)?;
+        let mut builder = registered(builder, self.inference.provider)?;
+        builder.commit_from_memory(bytes).map_err(load)
     }
 }
 
@@ -173,17 +218,41 @@ pub(super) struct PortSpec<'a> {
     pub(super) shape: &'a [i64],
 }
 
-/// One opened model, one float32 tensor in and one out. Cloning shares the weights.
+/// One opened model, one float32 tensor in and one out. Cloning shares it.
 ///
-/// Clones take turns: one inference a model runs at a time in a process. At about 20 ms an
-/// elevator frame and 5 frames a second that bounds a process to some ten busy elevators.
+/// As many inferences run at a time as [`Inference::threads`] says; who comes later waits, the longest
+/// waiting first. Each model has its own turns: the verifier never waits for an elevator's look.
 #[derive(Clone)]
 pub struct Session {
     model: Arc<str>,
     sha256: Arc<str>,
     input: Arc<str>,
     output: Arc<str>,
-    inner: Arc<Mutex<OrtSession>>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    runtime: Runtime,
+    path: PathBuf,
+    /// To open further sessions of: the file may have been exchanged since it was checked.
+    bytes: Vec<u8>,
+    sessions: Pool<OrtSession>,
+}
+
+impl Inner {
+    /// Returns one more session; none, and a word in the log, where it cannot be opened: what worked once
+    /// lacks memory now, and those there are go on.
+    fn another(&self) -> Option<OrtSession> {
+        let opened = self.runtime.open(&self.bytes, &self.path);
+        if let Err(error) = &opened {
+            let error = error as &dyn std::error::Error;
+            tracing::warn!(
+                error,
+                "no further session of a model can be opened; cameras share those there are"
+            );
+        }
+        opened.ok()
+    }
 }
 
 impl Session {
@@ -222,7 +291,7 @@ impl Session {
         };
         let input = TensorRef::from_array_view(input).map_err(failed)?;
         // A panic inside `read` leaves nothing half done in the session: it stays usable.
-        let mut session = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut session = self.inner.sessions.borrow(|| self.inner.another());
         let outputs = session
             .run(ort::inputs![&*self.input => input])
             .map_err(failed)?;
@@ -311,14 +380,50 @@ fn log(level: LogLevel, category: &str, _id: &str, location: &str, message: &str
     }
 }
 
-fn build(environment: &ort::environment::Environment, bytes: &[u8]) -> ort::Result<OrtSession> {
-    OrtSession::builder(environment)?
+fn builder(environment: &ort::environment::Environment) -> ort::Result<SessionBuilder> {
+    Ok(OrtSession::builder(environment)?
         .with_intra_threads(1)?
         .with_inter_threads(1)?
         .with_parallel_execution(false)?
         .with_deterministic_compute(true)?
-        .with_optimization_level(GraphOptimizationLevel::All)?
-        .commit_from_memory(bytes)
+        .with_optimization_level(GraphOptimizationLevel::All)?)
+}
+
+/// Fails when the loaded library was built without the provider.
+fn check_provider(provider: Provider) -> Result<(), SessionError> {
+    let is_there = match provider {
+        Provider::Cpu => Ok(true),
+        Provider::OpenVino => ep::OpenVINO::is_available(),
+        Provider::Cuda => ep::CUDA::is_available(),
+        Provider::TensorRt => ep::TensorRT::is_available(),
+    };
+    match is_there {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(SessionError::ProviderMissing { provider }),
+        Err(source) => Err(SessionError::ProviderUnusable {
+            provider,
+            source: source.into(),
+        }),
+    }
+}
+
+/// Makes a session use the provider. ort would log a failure and compute on the processor all the same:
+/// here it is an error, because whoever asks for a GPU counts on it.
+fn registered(builder: SessionBuilder, provider: Provider) -> Result<SessionBuilder, SessionError> {
+    let openvino = || ep::OpenVINO::default().build().error_on_failure();
+    let cuda = || ep::CUDA::default().build().error_on_failure();
+    let tensorrt = || ep::TensorRT::default().build().error_on_failure();
+    let registered = match provider {
+        Provider::Cpu => return Ok(builder),
+        Provider::OpenVino => builder.with_execution_providers([openvino()]),
+        Provider::Cuda => builder.with_execution_providers([cuda()]),
+        // What TensorRT has no kernel for is CUDA's.
+        Provider::TensorRt => builder.with_execution_providers([tensorrt(), cuda()]),
+    };
+    registered.map_err(|source| SessionError::ProviderUnusable {
+        provider,
+        source: ort::Error::<()>::from(source).into(),
+    })
 }
 
 fn check_port(

@@ -81,6 +81,8 @@ fn record_camera(camera: &CameraId, health: &CameraHealth, now_ms: i64) {
     counter("plumb_source_reconnects_total", health.reconnects);
     counter("plumb_decode_frames_total", health.frames);
     counter("plumb_decode_errors_total", health.decode_errors);
+    counter("plumb_detect_looks_total", health.looks);
+    counter("plumb_detect_looks_skipped_total", health.looks_skipped);
     counter("plumb_pipeline_frames_dropped_total", health.frames_dropped);
     for fault in FAULTS {
         let kind = fault.as_str();
@@ -109,12 +111,14 @@ mod tests {
         board.update(&camera, |health| {
             health.faults = vec!["shake".to_owned()];
             health.last_frame_at_ms = Some(1_000);
+            health.looks_skipped = 7;
         });
         let text = crate::metrics::render_now(|| record_cameras(&board, 3_500));
         for line in [
             "plumb_camera_fault{camera=\"north\",kind=\"shake\"} 1",
             "plumb_camera_fault{camera=\"north\",kind=\"occluded\"} 0",
             "plumb_camera_frame_age_seconds{camera=\"north\"} 2.5",
+            "plumb_detect_looks_skipped_total{camera=\"north\"} 7",
         ] {
             assert!(
                 text.lines().any(|other| other == line),

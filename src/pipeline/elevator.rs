@@ -1,12 +1,14 @@
 //! The elevator watch: looks into the car a few times a second while something moves, rarely when
 //! nothing does, and hands what the detector sees to the rules of `alarm::ebike`.
 //!
-//! Holds at most the frames that an alarm may yet want to show. It never waits: the detector runs
-//! on the camera's own thread, where other cameras' turns bound it (see `detect::session`).
+//! Holds at most the frames that an alarm may yet want to show. The detector runs on the camera's own
+//! thread, and waits there for nothing but its turn (see `detect::session`); when turns are long in
+//! coming, a live camera looks less often (see `pace`).
 
 use std::time::Duration;
 
 use super::Watch;
+use super::pace::Pace;
 use super::stir::Stir;
 use crate::alarm::ebike::{Car, Look, RideChange};
 use crate::alarm::{AlarmChange, AlarmKey};
@@ -51,6 +53,8 @@ pub struct ElevatorWatch {
     scenes: Vec<(AlarmKey, StreamTime, Stir)>,
     failures: u64,
     rides: Vec<RideChange>,
+    /// None in a replay.
+    pace: Option<Pace>,
 }
 
 impl ElevatorWatch {
@@ -74,6 +78,15 @@ impl ElevatorWatch {
             scenes: Vec::new(),
             failures: 0,
             rides: Vec::new(),
+            pace: None,
+        }
+    }
+
+    /// Returns the watch of a live camera, which looks less often while looks take long.
+    pub(super) fn at_the_pace_of(self, pace: Pace) -> Self {
+        Self {
+            pace: Some(pace),
+            ..self
         }
     }
 
@@ -94,7 +107,13 @@ impl ElevatorWatch {
     }
 
     fn look(&mut self, frame: &Frame) {
-        let detections = match self.detector.detect(frame, Least::Track) {
+        let detector = &mut self.detector;
+        let mut detect = || detector.detect(frame, Least::Track);
+        let detected = match &mut self.pace {
+            Some(pace) => pace.timed(detect),
+            None => detect(),
+        };
+        let detections = match detected {
             Ok(detections) => detections,
             Err(error) => {
                 if self.failures.is_multiple_of(FAILURES_PER_LOG) {
@@ -194,9 +213,18 @@ impl Watch for ElevatorWatch {
             if self.stir.glance(frame.luma(), glances(at, before)) {
                 self.stirred_at = Some(at);
             }
-            if due(self.looked_at, self.interval(at)) {
+            let wanted = self.interval(at);
+            let kept = self
+                .pace
+                .as_ref()
+                .map_or(wanted, |pace| pace.stretched(wanted));
+            if due(self.looked_at, kept) {
                 self.looked_at = Some(at);
                 self.look(frame);
+            } else if let Some(pace) = &self.pace
+                && due(self.looked_at, wanted)
+            {
+                pace.skip();
             }
         }
         if !self.rides.is_empty() || self.looked_at == Some(at) {
@@ -237,4 +265,66 @@ fn glances(at: StreamTime, before: StreamTime) -> i32 {
     let interval_us = i64::try_from(BUSY_INTERVAL.as_micros()).unwrap_or(i64::MAX);
     let glances = (at.as_micros() - before.as_micros()) / interval_us;
     i32::try_from(glances.clamp(1, MANY)).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::health::Board;
+    use crate::id::CameraId;
+    use crate::pipeline::Detectors;
+
+    /// A clock on which whatever is timed takes `step_ms`.
+    #[derive(Debug)]
+    struct Slow {
+        step_ms: u64,
+        now_ms: AtomicU64,
+    }
+
+    impl Clock for Slow {
+        fn now(&self) -> Timestamp {
+            Timestamp::UNIX_EPOCH
+        }
+
+        fn monotonic(&self) -> Duration {
+            Duration::from_millis(self.now_ms.fetch_add(self.step_ms, Ordering::Relaxed))
+        }
+    }
+
+    /// Returns how many looks a car in use is spared in four seconds when each takes so long.
+    fn skipped(look_ms: u64) -> u64 {
+        let clock: Arc<dyn Clock> = Arc::new(Slow {
+            step_ms: look_ms,
+            now_ms: AtomicU64::new(0),
+        });
+        let (board, camera) = (Board::default(), CameraId::parse("car").expect("an id"));
+        let pace = Pace::new(&clock, &board, &camera);
+        let detectors = Detectors::load(None, None).expect("the models are committed");
+        let watch = ElevatorWatch::new(None, detectors.ebike().clone());
+        let mut watch = watch.at_the_pace_of(pace);
+        let mut changes = Vec::new();
+        for number in 0..20_u8 {
+            let luma = (0..64 * 64_u32).map(|place| {
+                let bright = (place / 16 + u32::from(number)).is_multiple_of(2);
+                if bright { 200 } else { 40 }
+            });
+            let at = StreamTime::from_micros(i64::from(number) * 200_000);
+            watch.push(&Frame::from_luma(at, 64, 64, luma.collect()), &mut changes);
+        }
+        let health = board.camera(&camera);
+        health.map_or(0, |health| health.looks_skipped)
+    }
+
+    #[test]
+    fn looks_once_a_second_when_looks_take_long_and_counts_those_left_out() {
+        assert_eq!(skipped(10), 0);
+        // Four looks of twenty that were due.
+        assert_eq!(skipped(5_000), 16);
+    }
 }

@@ -18,18 +18,20 @@ mod described;
 mod upkeep;
 mod replayer;
 mod stir;
+mod pace;
 
 use std::path::Path;
 
 use crate::alarm::AlarmChange;
 use crate::decode::{Frame, Past};
 use crate::detect::ebike::EbikeDetector;
-use crate::detect::{Models, Runtime, SessionError};
+use crate::detect::{Inference, Models, Runtime, SessionError};
 use crate::evidence::manifest::ModelRecord;
 use crate::scene::{Kind, Scene};
 use crate::verify::Verifier;
 use elevator::ElevatorWatch;
 use facade::FacadeWatch;
+use pace::Pace;
 
 /// Looks at one stream's frames and says what happened. Runs on the camera's own thread, so that
 /// replay and service do the same; it must not wait for anything but its own arithmetic.
@@ -86,7 +88,18 @@ impl Detectors {
     /// Opens ONNX Runtime and the models; where none is given, those beside the program or above
     /// it. Fails when one is missing, or is not what models.toml says.
     pub fn load(runtime: Option<&Path>, models: Option<&Path>) -> Result<Self, SessionError> {
-        let models = Models::open(&Runtime::load(runtime)?, models)?;
+        Self::load_with(runtime, models, Inference::default())
+    }
+
+    /// Does the same with models that are computed as `inference` says. Fails also when ONNX Runtime
+    /// does not have its provider or cannot use it here.
+    pub fn load_with(
+        runtime: Option<&Path>,
+        models: Option<&Path>,
+        inference: Inference,
+    ) -> Result<Self, SessionError> {
+        let runtime = Runtime::load(runtime)?.with(inference)?;
+        let models = Models::open(&runtime, models)?;
         let (verifier, ebike) = (Verifier::load(&models)?, EbikeDetector::load(&models)?);
         Ok(Self {
             models,
@@ -100,6 +113,16 @@ impl Detectors {
         match kind {
             Kind::Facade => Box::new(FacadeWatch::new(scene.facade, self.verifier.clone())),
             Kind::Elevator => Box::new(ElevatorWatch::new(scene.elevator, self.ebike.clone())),
+        }
+    }
+
+    /// Returns a watch for one live camera, which looks less often where there is no time to look.
+    fn watch_live(&self, kind: Kind, scene: Scene, pace: Pace) -> Box<dyn Watch> {
+        match kind {
+            Kind::Facade => self.watch(kind, scene),
+            Kind::Elevator => Box::new(
+                ElevatorWatch::new(scene.elevator, self.ebike.clone()).at_the_pace_of(pace),
+            ),
         }
     }
 

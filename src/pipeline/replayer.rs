@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Detectors;
 use super::replay::{Replay, ReplayError};
+use crate::detect::Inference;
 use crate::evidence::manifest::ModelRecord;
 use crate::http::{ReplayOrder, ReplayOutcome, ReplayedAlarm, Replayer};
 use crate::scene::Kind;
@@ -17,6 +18,7 @@ use crate::{detect, verify};
 pub(super) struct StageReplayer {
     runtime: Option<PathBuf>,
     models_dir: Option<PathBuf>,
+    inference: Inference,
     models: Vec<ModelRecord>,
 }
 
@@ -26,10 +28,12 @@ impl StageReplayer {
         detectors: &Detectors,
         runtime: Option<&Path>,
         models_dir: Option<&Path>,
+        inference: Inference,
     ) -> Self {
         Self {
             runtime: runtime.map(Path::to_path_buf),
             models_dir: models_dir.map(Path::to_path_buf),
+            inference,
             models: detectors.digests(),
         }
     }
@@ -54,7 +58,8 @@ impl Replayer for StageReplayer {
         order: &ReplayOrder,
         go_on: &mut dyn FnMut(f64) -> bool,
     ) -> Result<ReplayOutcome, String> {
-        let detectors = Detectors::load(self.runtime.as_deref(), self.models_dir.as_deref());
+        let (runtime, models_dir) = (self.runtime.as_deref(), self.models_dir.as_deref());
+        let detectors = Detectors::load_with(runtime, models_dir, self.inference);
         let detectors = detectors.map_err(|error| told(&error))?;
         // The files may have been exchanged since the service opened its own.
         if detectors.digests() != self.models {

@@ -21,6 +21,7 @@ use tracing::{error, warn};
 
 use super::camera::{CameraThread, Report};
 use super::described::{camera_info, scene_in_force, sign_in, site_info};
+use super::pace::{Pace, yield_to_facades};
 use super::recorder::{REPORTS_MAX, Recorder};
 use super::replayer::StageReplayer;
 use super::upkeep::{Parts, Upkeep};
@@ -37,6 +38,7 @@ use crate::health::{Board, Threads};
 use crate::http::{self, Api, Limits, SceneInForce, Tls, TlsError};
 use crate::id::CameraId;
 use crate::metrics::{Metrics, RecorderTaken};
+use crate::scene::Kind;
 use crate::source::SourceEvent;
 use crate::source::file::{self, FileCamera};
 use crate::source::live::Live;
@@ -112,7 +114,8 @@ impl Service {
         clock: Arc<dyn Clock>,
         observer: Observer,
     ) -> Result<Self, ServiceError> {
-        let detectors = Detectors::load(config.runtime.as_deref(), config.models_dir.as_deref())?;
+        let (runtime, models_dir) = (config.runtime.as_deref(), config.models_dir.as_deref());
+        let detectors = Detectors::load_with(runtime, models_dir, config.inference)?;
         let tls = config.http.tls.as_ref();
         let tls = tls.map(|files| Tls::read(&files.certificate, &files.key));
         let tls = tls.transpose()?;
@@ -190,13 +193,9 @@ impl Service {
         self.first_password.as_deref()
     }
 
-    /// Returns how many frames of all cameras were thrown away because a stage was full.
-    pub fn frames_dropped(&self) -> u64 {
-        self.board
-            .snapshot()
-            .values()
-            .map(|health| health.frames_dropped)
-            .sum()
+    /// Returns what all cameras' stages report of themselves.
+    pub fn board(&self) -> &Board {
+        &self.board
     }
 
     /// Stops everything in the stream's order. What is stored and not yet received is sent at the
@@ -246,7 +245,12 @@ impl Service {
         let runtime = Handle::current();
         let spawned = thread::Builder::new()
             .name(format!("camera {}", camera.id))
-            .spawn(move || thread.run(received, &runtime))
+            .spawn(move || {
+                if thread.camera.kind == Kind::Elevator {
+                    yield_to_facades();
+                }
+                thread.run(received, &runtime);
+            })
             .map_err(|source| ServiceError::Thread {
                 camera: camera.id.clone(),
                 source,
@@ -363,15 +367,16 @@ impl Shared {
 
     fn replayer(&self, config: &Config) -> StageReplayer {
         let (runtime, models_dir) = (config.runtime.as_deref(), config.models_dir.as_deref());
-        StageReplayer::new(&self.detectors, runtime, models_dir)
+        StageReplayer::new(&self.detectors, runtime, models_dir, config.inference)
     }
 
     fn thread(&self, camera: Arc<Camera>) -> CameraThread {
         let (detectors, kind) = (self.detectors.clone(), camera.kind);
+        let pace = Pace::new(&self.clock, &self.board, &camera.id);
         let scene = self.scenes[&camera.id].follow();
         CameraThread {
             camera,
-            make_watch: Box::new(move |scene| detectors.watch(kind, scene)),
+            make_watch: Box::new(move |scene| detectors.watch_live(kind, scene, pace.clone())),
             scene,
             models: self.detectors.digests(),
             board: self.board.clone(),

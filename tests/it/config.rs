@@ -114,6 +114,32 @@ fn a_configuration_of_before_the_sign_in_still_starts_and_is_told_what_changed()
 }
 
 #[test]
+fn inference_is_by_default_one_a_core_on_the_processor() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let text = default_with_files(folder.path());
+    let config = Config::parse(&text, folder.path()).expect("the documentation is right");
+    assert_eq!(config.inference, plumb::detect::Inference::default());
+
+    let chosen = text
+        .replace("provider = \"cpu\"", "provider = \"cuda\"")
+        .replace("# threads = 4", "threads = 3");
+    let config = Config::parse(&chosen, folder.path()).expect("both are known");
+    assert_eq!(config.inference.provider, plumb::detect::Provider::Cuda);
+    assert_eq!(config.inference.threads.get(), 3);
+
+    let told = problems(&text.replace("# threads = 4", "threads = 0"), folder.path());
+    assert!(
+        told.contains("threads = 0 is not within 1 to 256"),
+        "{told}"
+    );
+    let told = problems(
+        &text.replace("provider = \"cpu\"", "provider = \"gpu\""),
+        folder.path(),
+    );
+    assert!(told.contains("gpu") && told.contains("openvino"), "{told}");
+}
+
+#[test]
 fn sessions_and_proxies_are_checked() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let text = default_with_files(folder.path())

@@ -1,9 +1,10 @@
 //! Loading models: the runtime, the table, the hash and the shapes, against the shipped model.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use plumb::detect::{Models, Runtime, SessionError};
+use plumb::detect::{Inference, Models, Provider, Runtime, SessionError};
 use tempfile::TempDir;
 
 fn shipped() -> PathBuf {
@@ -233,4 +234,64 @@ fn replace_value(table: &str, key: &str, value: &str) -> String {
     let start = table.find(&format!("\n{key} = ")).expect("the key") + 1;
     let end = start + table[start..].find('\n').expect("the line's end");
     format!("{}{key} = {value}{}", &table[..start], &table[end..])
+}
+
+#[test]
+fn several_cameras_at_once_get_what_one_alone_gets() {
+    let at_most = |threads| Inference {
+        threads: NonZeroUsize::new(threads).expect("one or more"),
+        ..Inference::default()
+    };
+    let input = |camera: u32| {
+        ndarray::Array4::from_shape_fn((1, 3, 256, 384), move |(_, c, y, x)| {
+            let value = (c * 7 + y * 3 + x * 5 + camera as usize * 11) % 256;
+            f32::from(u8::try_from(value).expect("under 256"))
+        })
+    };
+    let alone = Models::open(&runtime(), Some(&shipped())).expect("the shipped table");
+    let alone = alone.session("ebike").expect("the shipped model");
+    for threads in [1, 3] {
+        let shared = runtime().with(at_most(threads)).expect("a processor");
+        let shared = Models::open(&shared, Some(&shipped())).expect("the shipped table");
+        let shared = shared.session("ebike").expect("the shipped model");
+        std::thread::scope(|scope| {
+            for camera in 0..4 {
+                let (shared, alone) = (shared.clone(), &alone);
+                scope.spawn(move || {
+                    let input = input(camera);
+                    let expected = alone.run(input.view()).expect("an output");
+                    for _ in 0..3 {
+                        let found = shared.run(input.view()).expect("an output");
+                        assert_eq!(found, expected, "camera {camera}, {threads} at a time");
+                    }
+                });
+            }
+        });
+    }
+}
+
+#[test]
+fn a_provider_that_the_library_lacks_is_refused_with_what_to_do() {
+    for (provider, expected) in [
+        (Provider::OpenVino, "onnxruntime-openvino"),
+        (Provider::Cuda, "onnxruntime-gpu"),
+        (Provider::TensorRt, "onnxruntime-gpu"),
+    ] {
+        let inference = Inference {
+            provider,
+            ..Inference::default()
+        };
+        let error = runtime()
+            .with(inference)
+            .expect_err("the library of `make runtime` computes on the processor alone");
+        let text = told(&error);
+        for part in [
+            provider.as_str(),
+            expected,
+            "models.runtime",
+            "inference.provider = \"cpu\"",
+        ] {
+            assert!(text.contains(part), "{part} is missing in: {text}");
+        }
+    }
 }

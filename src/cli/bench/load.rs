@@ -1,16 +1,16 @@
 //! The load of a bench: the clip, the configuration that plays it N times, and what is noted of
 //! each frame.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use jiff::Timestamp;
 
 use super::{Activity, Args, usage};
 use crate::cli::fixtures;
-use crate::clock::{Clock, StreamTime};
+use crate::clock::StreamTime;
 use crate::config::Config;
 use crate::decode::Decoder;
 use crate::evidence::clip;
@@ -20,6 +20,9 @@ use crate::source::file::Recording;
 
 /// Bare decoding is measured over this much CPU time at least.
 const DECODE_CPU: Duration = Duration::from_secs(2);
+
+/// How many streams there are where nobody says.
+pub(super) const STREAMS: u32 = 4;
 
 /// What the streams play, in a folder of its own.
 pub(super) struct Load {
@@ -57,7 +60,7 @@ impl Load {
             clip,
             scene,
             kind,
-            streams: args.streams,
+            streams: args.streams.unwrap_or(STREAMS),
         })
     }
 
@@ -80,10 +83,7 @@ impl Load {
     }
 
     /// Returns the service's configuration: N cameras that play the clip, and one receiver.
-    pub(super) async fn config(&self) -> anyhow::Result<Config> {
-        let receiver = crate::http::sink::start()
-            .await
-            .context("cannot start the receiver")?;
+    pub(super) fn config(&self, receiver: SocketAddr) -> anyhow::Result<Config> {
         let mut text = String::from(
             "data_dir = \"data\"\n[http]\nlisten = \"127.0.0.1:0\"\n[[site]]\nid = \"bench\"\n",
         );
@@ -197,65 +197,4 @@ fn repeated(group: &[Packet]) -> Vec<Packet> {
             })
         })
         .collect()
-}
-
-/// Frames kept for the percentiles: an hour of 16 streams at 25 frames a second.
-const LATENCIES_MAX: usize = 1_440_000;
-
-/// From the moment a frame's packet was due to the moment the frame had been looked at.
-pub(super) struct Latencies {
-    clock: Arc<dyn Clock>,
-    noted_us: Mutex<(u64, Vec<u32>)>,
-}
-
-impl Latencies {
-    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self {
-            clock,
-            noted_us: Mutex::default(),
-        }
-    }
-
-    /// Notes a picture that has just been looked at.
-    pub(super) fn note(&self, captured_at: Timestamp) {
-        let waited = self.clock.now().duration_since(captured_at);
-        let waited_us = u32::try_from(waited.as_micros().max(0)).unwrap_or(u32::MAX);
-        let mut noted = self.noted_us.lock().unwrap_or_else(PoisonError::into_inner);
-        noted.0 += 1;
-        if noted.1.len() < LATENCIES_MAX {
-            noted.1.push(waited_us);
-        }
-    }
-
-    pub(super) fn reset(&self) {
-        *self.noted_us.lock().unwrap_or_else(PoisonError::into_inner) = Default::default();
-    }
-
-    pub(super) fn frames(&self) -> u64 {
-        self.noted_us
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .0
-    }
-
-    /// Returns the given quantiles (0..1) in milliseconds; 0 when nothing was noted.
-    pub(super) fn percentiles_ms<const N: usize>(&self, quantiles: [f64; N]) -> [f64; N] {
-        let mut sorted = self
-            .noted_us
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .1
-            .clone();
-        sorted.sort_unstable();
-        quantiles.map(|quantile| {
-            let rank = (quantile * sorted.len() as f64).ceil().max(1.0) - 1.0;
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "a rank below the number of frames"
-            )]
-            #[expect(clippy::cast_sign_loss, reason = "never below 0")]
-            let index = rank as usize;
-            sorted.get(index).map_or(0.0, |us| f64::from(*us) / 1000.0)
-        })
-    }
 }

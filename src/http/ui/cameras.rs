@@ -17,6 +17,7 @@ use crate::http::access::Principal;
 use crate::http::error::ApiError;
 use crate::http::query::NoQuery;
 use crate::http::{Api, CameraInfo, Service};
+use crate::scene::Kind;
 use crate::store::OutboxCount;
 
 /// Dead letters that the page shows; send them again, and the next ones come into view.
@@ -48,6 +49,8 @@ struct CameraView {
     fps: String,
     lost: u64,
     dropped: u64,
+    /// None for a facade, whose every frame is looked at.
+    skipped: Option<u64>,
     reconnects: u64,
     last_frame_at_ms: Option<i64>,
 }
@@ -82,6 +85,7 @@ impl CameraView {
             fps: format!("{:.1}", health.fps),
             lost: health.packets_lost,
             dropped: health.frames_dropped,
+            skipped: (camera.kind == Kind::Elevator).then_some(health.looks_skipped),
             reconnects: health.reconnects,
             last_frame_at_ms: health.last_frame_at_ms,
         }

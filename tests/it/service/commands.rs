@@ -199,6 +199,43 @@ fn bench_prints_every_figure() {
     assert!(figures["latency_ms"]["p99"].as_f64() >= figures["latency_ms"]["p50"].as_f64());
     assert_eq!(figures["streams"], 1);
     assert!(figures["frames_dropped"].is_u64());
+    assert!(figures["alarms"].is_u64());
+    assert_eq!(
+        figures["looks_per_stream_s"], 0.0,
+        "a facade has no detector"
+    );
+    assert!(figures["alarm_delay_ms"]["p99"].is_f64());
+}
+
+#[test]
+fn bench_finds_the_most_streams_up_to_a_bound() {
+    let clip = fixture("elevator_passengers.mp4").display().to_string();
+    let searched = plumb(&[
+        "bench",
+        "--kind",
+        "elevator",
+        "--clip",
+        &clip,
+        "--find-limit",
+        "--streams",
+        "2",
+        "--seconds",
+        "2",
+        "--json",
+    ]);
+    let found: Value = serde_json::from_slice(&searched.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", text(&searched.stderr)));
+    let steps = found["steps"].as_array().expect("a list");
+    assert_eq!(steps[0]["streams"], 1, "{found}");
+    // A machine that is busy otherwise may bear fewer.
+    let limit = found["limit_streams"].as_u64().expect("a number");
+    assert!(limit <= 2, "{found}");
+    assert_eq!(found["is_bound"], limit == 2, "{found}");
+    if limit > 0 {
+        assert_eq!(found["figures"]["streams"], limit, "{found}");
+    }
+    let is_borne = |step: &Value| step["too_much"].is_null();
+    assert_eq!(is_borne(&steps[0]), limit > 0, "{found}");
 }
 
 #[test]

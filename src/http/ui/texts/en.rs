@@ -180,6 +180,7 @@ pub(crate) const EN: Texts = Texts {
     fps: "Frames a second",
     lost: "Packets lost",
     dropped: "Frames dropped",
+    looks_skipped: "Looks left out",
     reconnects: "Reconnections",
     last_frame: "Last frame",
     last_alarm: "Its alarms",

@@ -215,6 +215,7 @@ texts!(
     fps,
     lost,
     dropped,
+    looks_skipped,
     reconnects,
     last_frame,
     last_alarm,

@@ -180,6 +180,7 @@ pub(crate) const ZH: Texts = Texts {
     fps: "帧率",
     lost: "丢包",
     dropped: "丢帧",
+    looks_skipped: "省略的检测",
     reconnects: "重连次数",
     last_frame: "最近一帧",
     last_alarm_one: "最近报警：",
