@@ -54,9 +54,9 @@ impl Past {
         (1..=PACKETS_MAX).contains(&self.lock().packets())
     }
 
-    /// Decodes once more and returns the frames from `from` on, in order; none where that would take
-    /// too long or cannot be done.
-    pub fn frames(&self, from: StreamTime) -> Vec<Frame> {
+    /// Decodes once more and returns the frames from `from` on and before `until`, in order; none
+    /// where that would take too long or cannot be done.
+    pub fn frames(&self, from: StreamTime, until: StreamTime) -> Vec<Frame> {
         let (info, packets) = {
             let ring = self.lock();
             (ring.info().cloned(), ring.since(from))
@@ -68,15 +68,24 @@ impl Past {
             return Vec::new();
         };
         let mut frames = Vec::new();
+        let mut over = false;
         let mut keep = |frame: Frame| {
-            if frame.at >= from {
+            over |= frame.at >= until;
+            if frame.at >= from && frame.at < until {
                 frames.push(frame);
             }
+            over
         };
         for packet in &packets {
-            decoder.push(packet, &mut keep);
+            let mut over = false;
+            decoder.push(packet, |frame| over |= keep(frame));
+            if over {
+                return frames;
+            }
         }
-        decoder.finish(&mut keep);
+        decoder.finish(|frame| {
+            keep(frame);
+        });
         frames
     }
 

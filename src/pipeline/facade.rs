@@ -209,6 +209,9 @@ impl FacadeWatch {
         self.shake_px = look.shake_px;
         let Some(stage) = &mut self.stage else { return };
         stage.tracker.take(look.at, look.step_s, &self.candidates);
+        if stage.is_fall_near() {
+            self.kept.expect_fall();
+        }
         stage.find_falls(&self.kept, self.tracks_file.as_mut());
         stage.settle_falls(&mut self.kept, self.verifier.as_mut(), now, changes);
         stage.follow(&self.kept, look.at, changes);
@@ -256,6 +259,12 @@ impl Watch for FacadeWatch {
 }
 
 impl Stage {
+    /// Returns whether something moves as if it might fall.
+    fn is_fall_near(&self) -> bool {
+        let mut tracks = self.tracker.tracks().iter();
+        tracks.any(|track| track.is_seen_now() && self.judge.may_fall(track))
+    }
+
     /// Judges the tracks that were just seen, and lists those that fall, the heaviest first.
     fn find_falls(&mut self, kept: &Kept, mut file: Option<&mut TracksFile>) {
         self.falls.clear();

@@ -23,9 +23,9 @@ const KEEP: Duration = Duration::from_millis(1700);
 /// alarm that goes on ask for.
 const KEEP_NEAR: Duration = Duration::from_millis(250);
 
-/// For so long after they were decoded once more all are kept: in a snow storm the next one that needs
-/// them is not far.
-const KEEP_ALL: Duration = Duration::from_secs(5);
+/// All are kept for so long after something moved as if it might fall, or older ones were decoded once
+/// more: in a snow storm the next fall is not far.
+const KEEP_ALL: Duration = Duration::from_millis(1000);
 
 /// Bytes of frames kept at most, 192 MiB: 60 frames of 1080p. Beyond it the oldest go early, and
 /// looking back reaches less far.
@@ -41,6 +41,8 @@ pub(super) struct Kept {
     bytes: usize,
     past: Option<Past>,
     all_until: Option<StreamTime>,
+    /// The newest frame that was let go before its time, since they were last got back.
+    let_go_at: Option<StreamTime>,
 }
 
 impl Kept {
@@ -49,26 +51,33 @@ impl Kept {
         self.past = Some(past);
     }
 
+    /// Keeps all frames from now on: something may be falling.
+    pub(super) fn expect_fall(&mut self) {
+        self.all_until = self.frames.back().map(|newest| newest.at + KEEP_ALL);
+    }
+
     /// Gets back the frames of the last [`KEEP`] that were let go.
     pub(super) fn recall(&mut self) {
-        let (Some(newest), Some(past)) = (self.frames.back().cloned(), &self.past) else {
+        let (Some(newest), Some(oldest)) = (self.frames.back(), self.frames.front()) else {
             return;
         };
-        if self
-            .all_until
-            .replace(newest.at + KEEP_ALL)
-            .is_some_and(|until| until >= newest.at)
-        {
+        let (from, until) = (newest.at - KEEP, oldest.at);
+        self.all_until = Some(newest.at + KEEP_ALL);
+        let Some(past) = self
+            .past
+            .as_ref()
+            .filter(|_| self.let_go_at.is_some_and(|at| at >= from))
+        else {
             return;
-        }
-        let oldest_at = self.frames.front().map_or(newest.at, |frame| frame.at);
-        let mut older = past.frames(newest.at - KEEP);
-        older.retain(|frame| frame.at < oldest_at);
-        for frame in older.into_iter().rev() {
+        };
+        for frame in past.frames(from, until).into_iter().rev() {
+            if self.bytes + size_bytes(&frame) > KEEP_BYTES_MAX {
+                break;
+            }
             self.bytes += size_bytes(&frame);
             self.frames.push_front(frame);
         }
-        self.let_go(newest.at);
+        self.let_go_at = None;
     }
 
     pub(super) fn push(&mut self, frame: &Frame) {
@@ -87,6 +96,7 @@ impl Kept {
                 break;
             }
             self.bytes -= size_bytes(oldest);
+            self.let_go_at = Some(oldest.at);
             self.frames.pop_front();
         }
     }
@@ -96,7 +106,7 @@ impl Kept {
         self.frames.clear();
         self.bytes = 0;
         self.past = None;
-        self.all_until = None;
+        (self.all_until, self.let_go_at) = (None, None);
     }
 
     /// Returns the newest kept frame that is not later than `at`.

@@ -26,9 +26,10 @@ pub fn units(data: &[u8]) -> Vec<&[u8]> {
         .collect()
 }
 
-/// Returns whether a picture needs no other: an IDR of H.264, a random access picture of H.265
-/// (ITU-T H.264 table 7-1, H.265 table 7-1). A stream that refreshes its picture in stripes marks
-/// places to begin at, too, but what begins there is whole only after a while.
+/// Returns whether a picture needs no other, and none across it: an IDR of H.264, an IDR or BLA of
+/// H.265 (ITU-T H.264 table 7-1, H.265 table 7-1). Not a CRA of H.265, which pictures shown before it
+/// may need beside the group before; nor a place to begin at in a stream that refreshes its picture
+/// in stripes, for what begins there is whole only after a while.
 pub fn stands_alone(info: &StreamInfo, picture: &[u8]) -> bool {
     let units = match info.framing {
         Framing::AnnexB => units(picture),
@@ -40,7 +41,7 @@ pub fn stands_alone(info: &StreamInfo, picture: &[u8]) -> bool {
         Codec::H264 => units.iter().any(|unit| first(unit) & 0x1f == 5),
         Codec::H265 => units
             .iter()
-            .any(|unit| (16..=23).contains(&(first(unit) >> 1 & 0x3f))),
+            .any(|unit| (16..=20).contains(&(first(unit) >> 1 & 0x3f))),
         Codec::Other(_) => false,
     }
 }
@@ -108,7 +109,7 @@ mod tests {
         assert!(!stands_alone(&mp4, &[0, 0, 0, 9, 0x65]), "cut off");
         let h265 = info(Codec::H265, Framing::AnnexB, &[]);
         assert!(stands_alone(&h265, &[0, 0, 1, 0x26, 1, 7]));
-        assert!(stands_alone(&h265, &[0, 0, 1, 0x2a, 1, 7]), "CRA");
+        assert!(!stands_alone(&h265, &[0, 0, 1, 0x2a, 1, 7]), "CRA");
         assert!(!stands_alone(&h265, &[0, 0, 1, 0x02, 1, 7]));
     }
 

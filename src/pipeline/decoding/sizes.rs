@@ -19,6 +19,9 @@ const STILL_MIN: usize = 24;
 const SHARE_MORE: usize = 4;
 const BYTES_MORE: usize = 200;
 
+/// Still pictures of which the largest is so many times the mean say little: what moves is hardly larger.
+const LARGEST_TIMES: usize = 4;
+
 /// Packets within which a sign must come before the first picture that is seen to move: half a
 /// second at 25 a second, a look of 0.2 s and the decoder's delay included.
 const SIGN_PACKETS: u32 = 12;
@@ -40,6 +43,9 @@ pub(super) enum Told {
 pub(super) struct Sizes {
     still: VecDeque<usize>,
     largest: usize,
+    bytes: usize,
+    /// The largest sign since which nothing was seen to move yet.
+    unproved: usize,
     was_idle: bool,
     since_sign: u32,
     /// Beginnings of motion that have yet to be told.
@@ -57,7 +63,7 @@ impl Sizes {
         }
         if idle && !self.was_idle {
             self.still.clear();
-            self.largest = 0;
+            (self.largest, self.bytes, self.unproved) = (0, 0, 0);
             self.since_sign = u32::MAX;
         }
         self.was_idle = idle;
@@ -72,7 +78,16 @@ impl Sizes {
         } else {
             self.since_sign.saturating_add(1)
         };
-        if idle && !sign {
+        if !idle {
+            self.unproved = 0;
+        } else if sign {
+            self.unproved = self.unproved.max(size);
+        } else {
+            // A sign after which nothing moved was none: the encoder does that by itself.
+            if self.since_sign == SIGN_PACKETS && self.unproved > 0 {
+                let size = std::mem::take(&mut self.unproved);
+                self.remember(size);
+            }
             // What nobody looked at is no measure of what is still: a slow creep is no new normal.
             self.remember(match told {
                 Told::Decoded => size,
@@ -83,17 +98,23 @@ impl Sizes {
     }
 
     fn remember(&mut self, size: usize) {
-        let oldest = (self.still.len() == STILL_MAX).then(|| self.still.pop_front());
+        let oldest = match self.still.len() {
+            STILL_MAX => self.still.pop_front(),
+            _ => None,
+        };
         self.still.push_back(size);
+        self.bytes = self.bytes + size - oldest.unwrap_or(0);
         self.largest = self.largest.max(size);
-        if oldest.flatten() == Some(self.largest) {
+        if oldest == Some(self.largest) {
             self.largest = self.still.iter().copied().max().unwrap_or(0);
         }
     }
 
     /// Returns whether sizes would tell that something begins to move.
     pub(super) fn can_tell(&self) -> bool {
-        self.to_prove == 0 && self.still.len() >= STILL_MIN
+        let mean = self.bytes / self.still.len().max(1);
+        let even = self.largest <= LARGEST_TIMES * mean + BYTES_MORE;
+        self.to_prove == 0 && self.still.len() >= STILL_MIN && even
     }
 
     /// Notes that something moved of which no size gave a sign.
@@ -145,6 +166,24 @@ mod tests {
         let grown = (0..200).map(|step| 440 + 10 * step);
         let signs = grown.filter(|size| sizes.take(&packet(*size), true, Told::Held));
         assert!(signs.count() > 150);
+    }
+
+    #[test]
+    fn what_the_encoder_does_by_itself_is_learnt() {
+        let mut sizes = quiet();
+        assert!(sizes.take(&packet(900), true, Told::Decoded));
+        for _ in 0..=SIGN_PACKETS {
+            sizes.take(&packet(420), true, Told::Decoded);
+        }
+        assert!(!sizes.take(&packet(900), true, Told::Decoded));
+        assert!(sizes.can_tell());
+        // So large beside the others that what moves would not stand out.
+        let mut sizes = quiet();
+        sizes.take(&packet(9000), true, Told::Decoded);
+        for _ in 0..=SIGN_PACKETS {
+            sizes.take(&packet(420), true, Told::Decoded);
+        }
+        assert!(!sizes.can_tell());
     }
 
     #[test]
