@@ -89,8 +89,8 @@ pub(crate) enum ApiError {
     SceneUnwritable { reason: String },
     #[error("Send the header If-Match with the ETag of the scene that you have read.")]
     NoPrecondition,
-    #[error("{by} has taken the alarm already.")]
-    Taken { by: String },
+    #[error("{name} has taken the alarm already.")]
+    Taken { by: String, name: String },
     #[error("{detail}")]
     Conflict { detail: String },
     #[error(
@@ -260,7 +260,10 @@ impl From<StoreError> for ApiError {
             StoreError::WrongState { state, .. } => Self::Conflict {
                 detail: format!("The alarm is {} already.", state.as_str()),
             },
-            StoreError::Taken { by, .. } => Self::Taken { by: by.clone() },
+            StoreError::Taken { by, name, .. } => Self::Taken {
+                by: by.clone(),
+                name: name.clone(),
+            },
             StoreError::NotDead(_) => Self::Conflict {
                 detail: "The delivery is no dead letter; only those can be sent again.".to_owned(),
             },

@@ -63,7 +63,11 @@ pub enum StoreError {
         wanted: AlarmState,
     },
     #[error("alarm {alarm} is in the hands of {by} already")]
-    Taken { alarm: AlarmId, by: String },
+    Taken {
+        alarm: AlarmId,
+        by: String,
+        name: String,
+    },
     #[error("the evidence of alarm {0} is deleted already: there is nothing to hold")]
     EvidenceDeleted(AlarmId),
     #[error("the evidence of alarm {0} is not held")]

@@ -42,6 +42,8 @@ pub(crate) struct SceneRecord {
     /// When it was last changed, Unix milliseconds, and by whom.
     pub changed_at_ms: Option<i64>,
     pub changed_by: Option<String>,
+    /// What pages call them.
+    pub changed_by_name: Option<String>,
     pub coverage: Coverage,
 }
 
@@ -223,6 +225,9 @@ async fn record(
     let etag = format!("\"{}\"", scene.sha256.as_deref().unwrap_or(NO_SCENE));
     if let Ok(etag) = HeaderValue::from_str(&etag) {
         response.headers_mut().insert(header::ETAG, etag);
+        changed_by_name: change
+            .as_ref()
+            .map(|change| service.api.store.name_of(&change.who)),
     }
     Ok(response)
 }

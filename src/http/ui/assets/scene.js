@@ -174,7 +174,7 @@ function taken(answer, json) {
   model.etag = answer.headers.get("etag");
   model.state = whole(json.scene);
   model.saved = JSON.stringify(model.state);
-  document.getElementById("changed-by").textContent = json.changed_by ?? "–";
+  document.getElementById("changed-by").textContent = json.changed_by_name ?? "–";
   document.getElementById("changed-at").textContent = json.changed_at_ms ? clockText(json.changed_at_ms) : "";
   show(undefined, json.coverage);
   drawing.show();
