@@ -108,15 +108,6 @@ fn pages(role: Role) -> Vec<String> {
     pages
 }
 
-async fn speak(browser: &Browser, language: &str) {
-    let chosen = browser.run("return document.documentElement.lang").await;
-    if !chosen.as_str().expect("a language").starts_with(language) {
-        browser.click("[name=language]").await;
-        let condition = format!("document.documentElement.lang.startsWith('{language}')");
-        browser.wait_for(&condition).await;
-    }
-}
-
 #[tokio::test]
 async fn every_page_passes_axe_in_both_languages() {
     let full = Full::new();
