@@ -27,6 +27,7 @@ pub(super) fn scene_in_force(camera: &Camera) -> (CameraId, SceneInForce) {
         scene: camera.scene.clone(),
         sha256: camera.scene_sha256.clone(),
     };
+        text: camera.scene_text.clone(),
     let kept_in = camera.scene_file.clone();
     (camera.id.clone(), SceneInForce::new(scene, kept_in))
 }

@@ -61,7 +61,12 @@ pub(crate) struct SceneJudgement {
 pub(crate) struct SceneProblem {
     /// E.g. `facade.floor_lines[1].left`.
     pub key: String,
+    /// In English.
     pub problem: String,
+    /// The same as a word that stays, e.g. `line_below`.
+    pub reason: &'static str,
+    /// What the sentence names, in its order.
+    pub values: Vec<String>,
 }
 
 /// Takes a scene as JSON, with the keys of the scene file.
@@ -158,8 +163,10 @@ pub(crate) async fn check(
         },
         Err(error) => SceneJudgement {
             problem: Some(SceneProblem {
+                problem: error.problem.to_string(),
+                reason: error.problem.reason.as_str(),
+                values: error.problem.values,
                 key: error.key,
-                problem: error.problem,
             }),
             coverage: None,
         },
@@ -218,6 +225,9 @@ async fn record(
         scene: scene.scene.clone(),
         sha256: scene.sha256.clone(),
         changed_at_ms: change.as_ref().map(|change| change.at_ms),
+        changed_by_name: change
+            .as_ref()
+            .map(|change| service.api.store.name_of(&change.who)),
         changed_by: change.map(|change| change.who),
         coverage: scene.scene.coverage(),
     })
@@ -225,9 +235,6 @@ async fn record(
     let etag = format!("\"{}\"", scene.sha256.as_deref().unwrap_or(NO_SCENE));
     if let Ok(etag) = HeaderValue::from_str(&etag) {
         response.headers_mut().insert(header::ETAG, etag);
-        changed_by_name: change
-            .as_ref()
-            .map(|change| service.api.store.name_of(&change.who)),
     }
     Ok(response)
 }
