@@ -20,6 +20,7 @@
 
 mod access;
 mod body;
+mod checks;
 mod client;
 mod connection;
 mod error;
@@ -54,6 +55,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+pub use checks::{Bad, Checked, Checker, Finding, Well, Why};
 pub use listen::{ListenError, bind};
 pub use openapi::document;
 pub use replays::{ReplayOrder, ReplayOutcome, ReplayedAlarm, Replayer};
@@ -104,6 +106,8 @@ pub struct Api {
     /// Runs recordings for auditors; none where a part of the service is tried alone.
     pub replayer: Option<Arc<dyn Replayer>>,
     /// The folder whose files auditors may replay.
+    /// Tries everything anew; none where a part of the service is tried alone.
+    pub checker: Option<Arc<dyn Checker>>,
     pub recordings_dir: Option<PathBuf>,
     /// Signs checkpoints of the audit log; none where the disk takes nothing.
     pub audit_key: Option<Key>,
@@ -209,6 +213,8 @@ struct Service {
     throttle: Throttle,
     looks: Looks,
     replays: Replays,
+    /// A check of everything: one at a time.
+    checking: Semaphore,
     writable: status::Writable,
     document: Bytes,
     stop: CancellationToken,
@@ -236,6 +242,7 @@ pub async fn serve(
         throttle: Throttle::default(),
         looks: Looks::default(),
         replays: Replays::default(),
+        checking: Semaphore::new(1),
         writable: status::Writable::default(),
         document: openapi::document_bytes(),
         stop: stop.clone(),

@@ -111,6 +111,7 @@ pub(super) async fn serve(State(service): State<Arc<Service>>, _: NoQuery) -> im
         v1::audit::list,
         v1::audit::checkpoint,
         v1::replays::list,
+        v1::checks::check,
         v1::replays::begin,
         v1::replays::one,
         v1::replays::cancel,

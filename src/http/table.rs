@@ -307,6 +307,8 @@ fn page_routes() -> Vec<Route> {
     let routes = [
         read("/", Access::SignedIn, get(ui::home)),
         read("/assets/{name}", Access::Anyone, get(assets::serve)),
+        page(change("/service", MENDERS, post(ui::service::check))),
+        change("/api/v1/service/check", MENDERS, post(v1::checks::check)),
         change("/language", Access::Anyone, post(language::choose)),
         read("/sign-in", Access::Anyone, get(sign_in::show)),
         change("/sign-in", Access::Anyone, post(sign_in::sign_in)),

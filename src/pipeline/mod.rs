@@ -6,6 +6,7 @@ pub mod fault;
 pub mod tracks_file;
 pub mod camera;
 mod checkpoints;
+pub mod checks;
 pub mod recorder;
 pub mod replay;
 pub mod service;

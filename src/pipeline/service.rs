@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use super::camera::{CameraThread, Report};
+use super::checks::Checks;
 use super::described::{camera_info, scene_in_force, sign_in, site_info};
 use super::recorder::{REPORTS_MAX, Recorder};
 use super::replayer::StageReplayer;
@@ -353,6 +354,7 @@ impl Shared {
             hosts: host.into_iter().collect(),
             sign_in: sign_in(&config.http),
             replayer: Some(Arc::new(self.replayer(config))),
+            checker: Some(Arc::new(Checks::of(config, Arc::clone(&self.clock)))),
             recordings_dir: config.recordings_dir.clone(),
             audit_key,
             tls,

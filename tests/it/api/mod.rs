@@ -109,6 +109,7 @@ impl Service {
             limits,
         };
         let live = api.live.clone();
+            checker: Some(Arc::new(status::Tried)),
         let (board, threads, latest) = (api.board.clone(), api.threads.clone(), api.latest.clone());
         let listener = http::bind("127.0.0.1:0".parse().expect("an address")).await;
         let listener = listener.expect("a free port");
