@@ -36,6 +36,8 @@ enum Command {
         #[arg(required = true)]
         roles: Vec<Role>,
     },
+    /// Remove the second factor of somebody who lost the phone, and end their sessions.
+    RemoveFactor { name: AccountId },
     /// Close an account.
     Disable { name: AccountId },
     /// Open an account that was closed.
@@ -70,6 +72,10 @@ async fn act(store: &Store, command: Command, out: &mut Output) -> anyhow::Resul
             store.set_roles(&name, &roles, &who).await?;
             out.line(&format!("{name} is {roles} now"))?;
         }
+        Command::RemoveFactor { name } => {
+            store.remove_second_factor(&name, &who).await?;
+            out.line(&format!("{name} signs in with the password alone now"))?;
+        }
         Command::Disable { name } => {
             store.disable_account(&name, &who).await?;
             out.line(&format!("{name} is disabled"))?;
@@ -90,8 +96,13 @@ async fn list(store: &Store, out: &mut Output) -> anyhow::Result<()> {
             (None, None) if account.must_change_password => "  has a one-time password",
             (None, None) => "",
         };
+        let factor = if account.has_second_factor {
+            "  has a second factor"
+        } else {
+            ""
+        };
         out.line(&format!(
-            "{:24} {}{state}",
+            "{:24} {}{factor}{state}",
             account.name.as_str(),
             account.roles
         ))?;

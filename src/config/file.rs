@@ -26,6 +26,8 @@ pub(super) struct File {
     #[serde(default)]
     pub audit: super::Audit,
     #[serde(default)]
+    pub auth: super::Auth,
+    #[serde(default)]
     pub replay: Replay,
     #[serde(default)]
     pub site: Vec<Site>,
@@ -137,14 +139,14 @@ pub(super) struct Building {
 }
 
 impl Building {
-    pub(super) fn is_called(&self, name: &str) -> bool {
-        self.names().any(|own| own == name)
     /// Returns what a camera may call it.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         let id = self.id.get_ref().as_str();
         std::iter::once(id).chain(self.name.as_deref())
     }
 
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        self.names().any(|own| own == name)
     }
 }
 
@@ -159,14 +161,14 @@ pub(super) struct Elevator {
 }
 
 impl Elevator {
-    pub(super) fn is_called(&self, name: &str) -> bool {
-        self.names().any(|own| own == name)
     /// Returns what a camera may call it.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         let id = self.id.get_ref().as_str();
         std::iter::once(id).chain(self.name.as_deref())
     }
 
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        self.names().any(|own| own == name)
     }
 }
 
@@ -195,8 +197,6 @@ pub(super) struct Camera {
 }
 
 impl Camera {
-    /// Returns what people call the place that it watches.
-    pub(super) fn place(&self) -> String {
     /// Returns the building that it names; empty where it names none.
     pub(super) fn building(&self) -> &str {
         self.building.as_ref().map_or("", |named| named.get_ref())
@@ -207,6 +207,8 @@ impl Camera {
         self.elevator.as_ref().map_or("", |named| named.get_ref())
     }
 
+    /// Returns what people call the place that it watches.
+    pub(super) fn place(&self) -> String {
         let parts = [self.building(), self.elevator()];
         let named: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         self.place.clone().unwrap_or_else(|| named.join(", "))

@@ -48,6 +48,29 @@ pub(crate) struct Session {
     pub(crate) secret: ClientSecret,
     pub(crate) account: crate::id::AccountId,
     pub(crate) must_change_password: bool,
+    /// The second factor's code is still due.
+    pub(crate) must_show_code: bool,
+    /// A role of theirs asks for a second factor, and they have none.
+    pub(crate) must_add_second_factor: bool,
+}
+
+impl Session {
+    /// Fails while something else must be done before this may be opened.
+    fn may_open(&self, access: Access) -> Result<(), ApiError> {
+        match access {
+            Access::Anyone | Access::Begun => Ok(()),
+            _ if self.must_show_code => Err(ApiError::MustShowCode),
+            Access::SignedIn => Ok(()),
+            Access::Roles(_) if self.must_change_password => Err(ApiError::MustChangePassword),
+            Access::Roles(_) if self.must_add_second_factor => Err(ApiError::MustAddSecondFactor),
+            Access::Roles(_) => Ok(()),
+        }
+    }
+
+    /// Returns whether no page of any role may be opened yet.
+    pub(crate) fn is_shut(&self) -> bool {
+        self.must_change_password || self.must_show_code || self.must_add_second_factor
+    }
 }
 
 impl<S: Sync> FromRequestParts<S> for Principal {
@@ -128,7 +151,7 @@ async fn admit(service: &Service, rule: Rule, mut request: Request) -> Result<Re
     request.extensions_mut().insert(ClientAddress(client));
     let roles = match rule.access {
         Access::Anyone => return Ok(request),
-        Access::SignedIn => None,
+        Access::Begun | Access::SignedIn => None,
         Access::Roles(roles) => Some(roles),
     };
     let principal = authenticate(service, request.headers(), client).await?;
@@ -138,9 +161,7 @@ async fn admit(service: &Service, rule: Rule, mut request: Request) -> Result<Re
             let limit_bytes = service.api.limits.body_bytes;
             request = check_csrf(request, &session.secret, limit_bytes).await?;
         }
-        if session.must_change_password && roles.is_some() {
-            return Err(ApiError::MustChangePassword);
-        }
+        session.may_open(rule.access)?;
     }
     if let Some(roles) = roles.filter(|roles| !principal.roles.any_of(roles)) {
         let path = shortened(request.uri().path());
@@ -214,6 +235,7 @@ async fn authenticate(
     Ok(Some(Principal {
         name: store.name_of(found.account.as_str()),
         actor: Actor::account(found.account.as_str()),
+    let asks = found.roles.any_of(&service.api.sign_in.second_factor_roles);
         roles: found.roles,
         client,
         session: Some(Session {
@@ -223,6 +245,8 @@ async fn authenticate(
         }),
         unreviewed: None,
         digest,
+            must_show_code: found.must_show_code,
+            must_add_second_factor: asks && !found.has_second_factor,
     }))
 }
 
@@ -305,7 +329,9 @@ fn refuse(error: ApiError, rule: Rule) -> Response {
         (ApiError::MustChangePassword, Shows::Page) => "/password",
         _ => return error.into_response(),
     };
+        (ApiError::MustShowCode, Shows::Page) => "/sign-in/code",
     (StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response()
+        (ApiError::MustAddSecondFactor, Shows::Page) => "/account",
 }
 
 /// Refuses a name that is not the service's: a page elsewhere can make a name of its own resolve

@@ -109,6 +109,18 @@ pub(crate) enum ApiError {
     NotAllowed { roles: &'static [Role] },
     #[error("The password is a one-time one. Change it on /password first.")]
     MustChangePassword,
+    #[error(
+        "The code of the second factor is due: send it to /api/v1/session/code, or type it in on /sign-in/code."
+    )]
+    MustShowCode,
+    #[error("Your role asks for a second factor. Turn it on on /account first.")]
+    MustAddSecondFactor,
+    #[error("The code is wrong, was used before, or the account is locked for a while.")]
+    WrongCode,
+    #[error("Too many failed tries from this address. Try again in {} s.", .wait.as_secs())]
+    TooManyTries { wait: Duration },
+    #[error("Only a person who has signed in can do this; a program's token cannot.")]
+    NoPerson,
     #[error("The page is of a session that is over. Load it again.")]
     BadCsrf,
     #[error("Not ready: {}.", .reasons.join("; "))]
@@ -207,6 +219,15 @@ impl ApiError {
                 "must-change-password",
                 "The password must be changed",
             ),
+            Self::MustShowCode => (S::FORBIDDEN, "must-show-code", "A code is due"),
+            Self::MustAddSecondFactor => (
+                S::FORBIDDEN,
+                "must-add-second-factor",
+                "A second factor is asked for",
+            ),
+            Self::WrongCode => (S::UNPROCESSABLE_ENTITY, "wrong-code", "Wrong code"),
+            Self::TooManyTries { .. } => (S::TOO_MANY_REQUESTS, "too-many-tries", "Too many tries"),
+            Self::NoPerson => (S::FORBIDDEN, "no-person", "For people only"),
             Self::BadCsrf => (S::FORBIDDEN, "bad-csrf", "Outdated page"),
             Self::NotReady { .. } => (S::SERVICE_UNAVAILABLE, "not-ready", "Not ready"),
             Self::Busy { .. } => (S::SERVICE_UNAVAILABLE, "busy", "Busy"),
@@ -220,6 +241,7 @@ impl ApiError {
     fn retry_after_s(&self) -> Option<u16> {
         match self {
             Self::Busy { .. } | Self::Timeout { .. } => Some(1),
+            Self::TooManyTries { wait } => u16::try_from(wait.as_secs()).ok(),
             Self::NotReady { .. } | Self::StoreDown | Self::Stopping => Some(5),
             _ => None,
         }
@@ -292,6 +314,8 @@ impl From<StoreError> for ApiError {
             | StoreError::OthersTicket(_)
             | StoreError::NoBundle(_)
             | StoreError::EmptyScope
+            | StoreError::FactorInForce(_)
+            | StoreError::NoFactor(_)
             | StoreError::OwnAccount => Self::Conflict {
                 detail: sentence(&error.to_string()),
             },

@@ -352,7 +352,7 @@ impl Shared {
             clock: Arc::clone(&self.clock),
             evidence_root: self.evidence_root.clone(),
             hosts: host.into_iter().collect(),
-            sign_in: sign_in(&config.http),
+            sign_in: sign_in(&config.http, &config.auth),
             replayer: Some(Arc::new(self.replayer(config))),
             checker: Some(Arc::new(Checks::of(config, Arc::clone(&self.clock)))),
             recordings_dir: config.recordings_dir.clone(),

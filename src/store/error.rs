@@ -106,6 +106,10 @@ pub enum StoreError {
     OwnAccount,
     #[error("the sign-in was refused")]
     SignInRefused,
+    #[error("the account {0} has a second factor already: remove it first")]
+    FactorInForce(AccountId),
+    #[error("the account {0} has no second factor")]
+    NoFactor(AccountId),
 }
 
 impl StoreError {
@@ -140,6 +144,8 @@ impl StoreError {
                 | Self::LastAdmin(_)
                 | Self::OwnAccount
                 | Self::SignInRefused
+                | Self::FactorInForce(_)
+                | Self::NoFactor(_)
         )
     }
 

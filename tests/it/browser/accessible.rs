@@ -87,7 +87,7 @@ fn pages(role: Role) -> Vec<String> {
         let may = match route.access {
             Access::Roles(roles) => roles.contains(&role),
             Access::SignedIn => true,
-            Access::Anyone => false,
+            Access::Anyone | Access::Begun => false,
         };
         let is_page = route.method == "GET" && route.shows == Shows::Page;
         if !may || !is_page || route.path == "/" {

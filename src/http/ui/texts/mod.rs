@@ -24,6 +24,7 @@ macro_rules! texts {
     };
 }
 
+pub(crate) mod account;
 pub(crate) mod checks;
 pub(crate) mod reasons;
 pub(crate) mod records;
