@@ -82,6 +82,18 @@ impl<S: Sync> FromRequestParts<S> for Principal {
     }
 }
 
+impl Principal {
+    /// Returns the session of a person. Fails for a program, which has no account.
+    pub(crate) fn own_session(&self) -> Result<&Session, ApiError> {
+        self.session.as_ref().ok_or(ApiError::NoPerson)
+    }
+
+    /// Returns what tells a person's session from all others; none for a program.
+    pub(super) fn session_key(&self) -> Option<&str> {
+        self.session.as_ref().map(|_| self.digest.as_str())
+    }
+}
+
 /// The client's address, for handlers of routes that are for anyone.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClientAddress(pub(crate) IpAddr);
@@ -107,7 +119,7 @@ pub(super) async fn guard(
         // By whatever name, and also when everything else is too busy.
         return next.run(request).await;
     }
-    let path = request.uri().path().to_owned();
+    let uri = request.uri().clone();
     let request = match admit(&service, rule, request).await {
         Ok(request) => request,
         Err(error) => return refuse(error, rule),
@@ -126,19 +138,10 @@ pub(super) async fn guard(
         return response;
     }
     // The body has not left yet, and does not unless this is written down.
-    let noted = looks::note(&service, &who, look, seen(&path), AuditOutcome::Done);
-    match noted.await {
+    match looks::shown(&service, &who, look, &uri).await {
         Ok(()) => response,
         Err(error) => error.into_response(),
     }
-}
-
-/// Returns what was looked at, for the audit log: the path without what all have in common.
-fn seen(path: &str) -> &str {
-    let path = path.strip_prefix("/api/v1/").unwrap_or(path);
-    path.strip_prefix("alarms/")
-        .or_else(|| path.strip_prefix("cameras/"))
-        .unwrap_or(path)
 }
 
 /// Returns the request with who asks in its extensions.
@@ -232,21 +235,21 @@ async fn authenticate(
         // On a full disk people must still see what happens; the session then ends early.
         tracing::warn!(%error, "the last use of a session could not be noted");
     }
+    let asks = found.roles.any_of(&service.api.sign_in.second_factor_roles);
     Ok(Some(Principal {
         name: store.name_of(found.account.as_str()),
         actor: Actor::account(found.account.as_str()),
-    let asks = found.roles.any_of(&service.api.sign_in.second_factor_roles);
         roles: found.roles,
         client,
         session: Some(Session {
             secret,
             account: found.account,
             must_change_password: found.must_change_password,
+            must_show_code: found.must_show_code,
+            must_add_second_factor: asks && !found.has_second_factor,
         }),
         unreviewed: None,
         digest,
-            must_show_code: found.must_show_code,
-            must_add_second_factor: asks && !found.has_second_factor,
     }))
 }
 
@@ -326,12 +329,12 @@ async fn check_csrf(
 fn refuse(error: ApiError, rule: Rule) -> Response {
     let to = match (&error, rule.shows) {
         (ApiError::NotSignedIn, Shows::Page) => "/sign-in",
+        (ApiError::MustShowCode, Shows::Page) => "/sign-in/code",
         (ApiError::MustChangePassword, Shows::Page) => "/password",
+        (ApiError::MustAddSecondFactor, Shows::Page) => "/account",
         _ => return error.into_response(),
     };
-        (ApiError::MustShowCode, Shows::Page) => "/sign-in/code",
     (StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response()
-        (ApiError::MustAddSecondFactor, Shows::Page) => "/account",
 }
 
 /// Refuses a name that is not the service's: a page elsewhere can make a name of its own resolve
