@@ -3,6 +3,7 @@
 
 mod accessible;
 mod driver;
+mod escalation;
 mod review;
 mod exports;
 mod operator;
