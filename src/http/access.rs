@@ -15,7 +15,7 @@ use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::error::ApiError;
+use super::error::{ApiError, First};
 use super::query::shortened;
 use super::table::{Access, Rule, Shows};
 use super::{Service, Transport, client, looks};
@@ -59,10 +59,14 @@ impl Session {
     fn may_open(&self, access: Access) -> Result<(), ApiError> {
         match access {
             Access::Anyone | Access::Begun => Ok(()),
-            _ if self.must_show_code => Err(ApiError::MustShowCode),
+            _ if self.must_show_code => Err(ApiError::First(First::ShowCode)),
             Access::SignedIn => Ok(()),
-            Access::Roles(_) if self.must_change_password => Err(ApiError::MustChangePassword),
-            Access::Roles(_) if self.must_add_second_factor => Err(ApiError::MustAddSecondFactor),
+            Access::Roles(_) if self.must_change_password => {
+                Err(ApiError::First(First::ChangePassword))
+            }
+            Access::Roles(_) if self.must_add_second_factor => {
+                Err(ApiError::First(First::AddSecondFactor))
+            }
             Access::Roles(_) => Ok(()),
         }
     }
@@ -329,9 +333,7 @@ async fn check_csrf(
 fn refuse(error: ApiError, rule: Rule) -> Response {
     let to = match (&error, rule.shows) {
         (ApiError::NotSignedIn, Shows::Page) => "/sign-in",
-        (ApiError::MustShowCode, Shows::Page) => "/sign-in/code",
-        (ApiError::MustChangePassword, Shows::Page) => "/password",
-        (ApiError::MustAddSecondFactor, Shows::Page) => "/account",
+        (ApiError::First(first), Shows::Page) => first.page(),
         _ => return error.into_response(),
     };
     (StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response()

@@ -107,14 +107,8 @@ pub(crate) enum ApiError {
     NotSignedIn,
     #[error("This is for {} only. An admin gives roles.", list(.roles))]
     NotAllowed { roles: &'static [Role] },
-    #[error("The password is a one-time one. Change it on /password first.")]
-    MustChangePassword,
-    #[error(
-        "The code of the second factor is due: send it to /api/v1/session/code, or type it in on /sign-in/code."
-    )]
-    MustShowCode,
-    #[error("Your role asks for a second factor. Turn it on on /account first.")]
-    MustAddSecondFactor,
+    #[error("{0}")]
+    First(First),
     #[error("The code is wrong, was used before, or the account is locked for a while.")]
     WrongCode,
     #[error("Too many failed tries from this address. Try again in {} s.", .wait.as_secs())]
@@ -139,6 +133,47 @@ pub(crate) enum ApiError {
     /// The cause is logged where it is handled; the client learns only that it was not its fault.
     #[error("Something failed inside the service. Its log tells more under this request_id.")]
     Internal,
+}
+
+/// What a person must do before anything else is opened.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+pub(crate) enum First {
+    #[error("The password is a one-time one. Change it on /password first.")]
+    ChangePassword,
+    #[error(
+        "The code of the second factor is due: send it to /api/v1/session/code, or type it in on \
+         /sign-in/code."
+    )]
+    ShowCode,
+    #[error("Your role asks for a second factor. Turn it on on /account first.")]
+    AddSecondFactor,
+}
+
+impl First {
+    /// Returns the page on which it is done.
+    pub(crate) fn page(self) -> &'static str {
+        match self {
+            Self::ChangePassword => "/password",
+            Self::ShowCode => "/sign-in/code",
+            Self::AddSecondFactor => "/account",
+        }
+    }
+
+    fn slug(self) -> &'static str {
+        match self {
+            Self::ChangePassword => "must-change-password",
+            Self::ShowCode => "must-show-code",
+            Self::AddSecondFactor => "must-add-second-factor",
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::ChangePassword => "The password must be changed",
+            Self::ShowCode => "A code is due",
+            Self::AddSecondFactor => "A second factor is asked for",
+        }
+    }
 }
 
 impl ApiError {
@@ -214,17 +249,7 @@ impl ApiError {
             Self::ForeignOrigin => (S::FORBIDDEN, "foreign-origin", "Foreign origin"),
             Self::NotSignedIn => (S::UNAUTHORIZED, "not-signed-in", "Not signed in"),
             Self::NotAllowed { .. } => (S::FORBIDDEN, "not-allowed", "Not allowed"),
-            Self::MustChangePassword => (
-                S::FORBIDDEN,
-                "must-change-password",
-                "The password must be changed",
-            ),
-            Self::MustShowCode => (S::FORBIDDEN, "must-show-code", "A code is due"),
-            Self::MustAddSecondFactor => (
-                S::FORBIDDEN,
-                "must-add-second-factor",
-                "A second factor is asked for",
-            ),
+            Self::First(first) => (S::FORBIDDEN, first.slug(), first.title()),
             Self::WrongCode => (S::UNPROCESSABLE_ENTITY, "wrong-code", "Wrong code"),
             Self::TooManyTries { .. } => (S::TOO_MANY_REQUESTS, "too-many-tries", "Too many tries"),
             Self::NoPerson => (S::FORBIDDEN, "no-person", "For people only"),

@@ -514,7 +514,7 @@ mod tests {
         ] {
             let error = scene(lines).check().expect_err("a bad scene");
             assert_eq!(error.key, key);
-            assert!(error.problem.contains(word), "{error}");
+            assert!(error.problem.to_string().contains(word), "{error}");
         }
         let mut masked = scene(Vec::new());
         masked.masks = vec![Polygon {

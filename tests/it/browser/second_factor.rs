@@ -61,28 +61,7 @@ async fn a_role_that_asks_for_a_second_factor_is_led_through_it() {
     browser.open(&format!("{site}board")).await;
     browser.wait_for("location.pathname === '/account'").await;
     shoot_all(&browser, &site, &["account"], "").await;
-    browser.click("#factor button.main").await;
-    browser
-        .wait_for("document.querySelector('svg.qr path')")
-        .await;
-    let secret = begun(&home, "mei").await;
-    let shown = browser.text("#totp-secret").await.replace(' ', "");
-    assert_eq!(shown, secret.base32());
-    for language in ["zh", "en"] {
-        shoot_here(&browser, "account-qr", language).await;
-    }
-    browser.fill("input[name=code]", &code(&secret, -1)).await;
-    browser.click("#factor button.main").await;
-    browser
-        .wait_for("document.querySelectorAll('.codes li').length === 10")
-        .await;
-    let first = browser.text(".codes li").await;
-    browser.resize(390).await;
-    browser.shoot("account-recovery-390-en").await;
-    browser.resize(1440).await;
-    browser.shoot("account-recovery-1440-en").await;
-    browser.click("#recovery a").await;
-    browser.wait_for("!document.querySelector('.codes')").await;
+    let (secret, first) = turned_on(&browser, &home).await;
     shoot_all(&browser, &site, &["account"], "").await;
     let path = "return location.pathname";
     browser.open(&site).await;
@@ -116,20 +95,39 @@ async fn a_role_that_asks_for_a_second_factor_is_led_through_it() {
         "/account",
         "it is to be set up anew"
     );
-    browser.click("#factor button.main").await;
-    browser
-        .wait_for("document.querySelector('svg.qr path')")
-        .await;
-    let secret = begun(&home, "mei").await;
-    browser.fill("input[name=code]", &code(&secret, 0)).await;
-    browser.click("#factor button.main").await;
-    browser
-        .wait_for("document.querySelector('.codes li')")
-        .await;
+    turned_on(&browser, &home).await;
     removed_on_the_machine(&home, "mei");
     browser.open(&format!("{site}board")).await;
     browser.wait_for("location.pathname === '/sign-in'").await;
     assert_eq!(service.stop(), Some(0));
+}
+
+/// Turns the second factor on; returns its secret and the first of its recovery codes.
+async fn turned_on(browser: &Browser, home: &Home) -> (TotpSecret, String) {
+    browser.click("#factor button.main").await;
+    browser
+        .wait_for("document.querySelector('svg.qr path')")
+        .await;
+    let secret = begun(home, "mei").await;
+    let shown = browser.text("#totp-secret").await.replace(' ', "");
+    assert_eq!(shown, secret.base32());
+    for language in ["zh", "en"] {
+        shoot_here(browser, "account-qr", language).await;
+    }
+    browser.fill("input[name=code]", &code(&secret, -1)).await;
+    browser.click("#factor button.main").await;
+    browser
+        .wait_for("document.querySelectorAll('.codes li').length === 10")
+        .await;
+    for width_px in [1440, 390] {
+        browser.resize(width_px).await;
+        shoot(browser, "account-recovery", width_px, "en").await;
+    }
+    browser.resize(1440).await;
+    let first = browser.text(".codes li").await;
+    browser.click("#recovery a").await;
+    browser.wait_for("!document.querySelector('.codes')").await;
+    (secret, first)
 }
 
 /// The way back where no admin is at hand.
