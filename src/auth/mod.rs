@@ -2,12 +2,13 @@
 //! what slows a guesser down.
 //!
 //! It must never keep or print a password or a token: of the first it knows an Argon2id hash, of
-//! the second a digest. It holds no state but the counters of `throttle`; accounts, sessions and
+//! the second a digest. The secret of a second factor is known, and printed nowhere. It holds no state but the counters of `throttle`; accounts, sessions and
 //! tokens are rows of `store`, and requests are judged in `http`.
 
 pub mod password;
 pub mod secret;
 pub mod throttle;
+pub mod totp;
 
 use std::fmt;
 use std::str::FromStr;

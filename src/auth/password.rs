@@ -47,11 +47,16 @@ pub fn check(name: &str, password: &str) -> Result<(), BadPassword> {
 /// Returns a password that nobody chose, to be told once and changed: 20 letters and digits that
 /// cannot be taken for each other, 99 bits.
 pub fn one_time() -> String {
-    const LETTERS: &[u8; 31] = b"abcdefghjkmnpqrstuvwxyz23456789";
+    groups::<4, 5>()
+}
+
+/// Returns random letters and digits that cannot be taken for each other, in groups: 4.95 bits each.
+pub(super) fn groups<const GROUPS: usize, const LETTERS: usize>() -> String {
+    const ALPHABET: &[u8; 31] = b"abcdefghjkmnpqrstuvwxyz23456789";
     let mut random = rand::rng();
-    let mut letter = || char::from(LETTERS[random.random_range(0..LETTERS.len())]);
-    let groups: Vec<String> = (0..4).map(|_| (0..5).map(|_| letter()).collect()).collect();
-    groups.join("-")
+    let mut letter = || char::from(ALPHABET[random.random_range(0..ALPHABET.len())]);
+    let groups = (0..GROUPS).map(|_| (0..LETTERS).map(|_| letter()).collect());
+    groups.collect::<Vec<String>>().join("-")
 }
 
 /// Returns the Argon2id hash with its salt and parameters (RFC 9106's second choice: 19 MiB, two

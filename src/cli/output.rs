@@ -89,22 +89,25 @@ impl DataDir {
         }
     }
 
-    /// Opens the store for `work`, also while the service runs, and closes it after. Fails when it
-    /// cannot be opened, or when `work` does.
+    /// Opens the store for `work`, which writes to the standard output, also while the service runs,
+    /// and closes it after. Fails when it cannot be opened, or when `work` does.
     pub(super) fn with_store(
         &self,
-        work: impl AsyncFnOnce(Store) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+        work: impl AsyncFnOnce(&Store, &mut Output) -> anyhow::Result<()>,
+    ) -> anyhow::Result<ExitCode> {
         let data_dir = self.path()?;
+        let mut out = Output::stdout();
         let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
         runtime.block_on(async {
             let clock = Arc::new(SystemClock::new());
             // No endpoints: nothing is sent, and nothing that waits is cancelled.
             let store = Store::open_beside(&data_dir, clock).await?;
-            let done = work(store.clone()).await;
+            let done = work(&store, &mut out).await;
             store.close().await;
             done
-        })
+        })?;
+        out.flush()?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 

@@ -42,11 +42,8 @@ enum Command {
 /// Runs the command. Fails when there is no such token, or when roles
 /// conflict.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let mut out = Output::stdout();
     args.data_dir
-        .with_store(async |store| act(&store, args.command, &mut out).await)?;
-    out.flush()?;
-    Ok(ExitCode::SUCCESS)
+        .with_store(async |store, out| act(store, args.command, out).await)
 }
 
 async fn act(store: &Store, command: Command, out: &mut Output) -> anyhow::Result<()> {

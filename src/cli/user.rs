@@ -36,6 +36,8 @@ enum Command {
         #[arg(required = true)]
         roles: Vec<Role>,
     },
+    /// Remove the second factor of somebody who lost the phone, and end their sessions.
+    RemoveFactor { name: AccountId },
     /// Close an account.
     Disable { name: AccountId },
     /// Open an account that was closed.
@@ -45,11 +47,8 @@ enum Command {
 /// Runs the command. Fails when there is no such account, or when roles
 /// conflict.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let mut out = Output::stdout();
     args.data_dir
-        .with_store(async |store| act(&store, args.command, &mut out).await)?;
-    out.flush()?;
-    Ok(ExitCode::SUCCESS)
+        .with_store(async |store, out| act(store, args.command, out).await)
 }
 
 async fn act(store: &Store, command: Command, out: &mut Output) -> anyhow::Result<()> {
@@ -73,6 +72,10 @@ async fn act(store: &Store, command: Command, out: &mut Output) -> anyhow::Resul
             store.set_roles(&name, &roles, &who).await?;
             out.line(&format!("{name} is {roles} now"))?;
         }
+        Command::RemoveFactor { name } => {
+            store.remove_second_factor(&name, &who).await?;
+            out.line(&format!("{name} signs in with the password alone now"))?;
+        }
         Command::Disable { name } => {
             store.disable_account(&name, &who).await?;
             out.line(&format!("{name} is disabled"))?;
@@ -93,8 +96,13 @@ async fn list(store: &Store, out: &mut Output) -> anyhow::Result<()> {
             (None, None) if account.must_change_password => "  has a one-time password",
             (None, None) => "",
         };
+        let factor = if account.has_second_factor {
+            "  has a second factor"
+        } else {
+            ""
+        };
         out.line(&format!(
-            "{:24} {}{state}",
+            "{:24} {}{factor}{state}",
             account.name.as_str(),
             account.roles
         ))?;

@@ -28,6 +28,8 @@ pub(super) struct File {
     #[serde(default)]
     pub audit: super::Audit,
     #[serde(default)]
+    pub auth: super::Auth,
+    #[serde(default)]
     pub replay: Replay,
     #[serde(default)]
     pub site: Vec<Site>,
@@ -146,8 +148,14 @@ pub(super) struct Building {
 }
 
 impl Building {
+    /// Returns what a camera may call it.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let id = self.id.get_ref().as_str();
+        std::iter::once(id).chain(self.name.as_deref())
+    }
+
     pub(super) fn is_called(&self, name: &str) -> bool {
-        self.id.get_ref() == name || self.name.as_deref() == Some(name)
+        self.names().any(|own| own == name)
     }
 }
 
@@ -162,8 +170,14 @@ pub(super) struct Elevator {
 }
 
 impl Elevator {
+    /// Returns what a camera may call it.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let id = self.id.get_ref().as_str();
+        std::iter::once(id).chain(self.name.as_deref())
+    }
+
     pub(super) fn is_called(&self, name: &str) -> bool {
-        self.id.get_ref() == name || self.name.as_deref() == Some(name)
+        self.names().any(|own| own == name)
     }
 }
 
@@ -173,10 +187,8 @@ pub(super) struct Camera {
     pub id: Spanned<String>,
     pub name: Option<String>,
     pub site: Spanned<String>,
-    #[serde(default)]
-    pub building: String,
-    #[serde(default)]
-    pub elevator: String,
+    pub building: Option<Spanned<String>>,
+    pub elevator: Option<Spanned<String>>,
     pub place: Option<String>,
     pub code: Option<Spanned<String>>,
     pub longitude: Option<Spanned<f64>>,
@@ -194,9 +206,19 @@ pub(super) struct Camera {
 }
 
 impl Camera {
+    /// Returns the building that it names; empty where it names none.
+    pub(super) fn building(&self) -> &str {
+        self.building.as_ref().map_or("", |named| named.get_ref())
+    }
+
+    /// Returns the elevator that it names; empty where it names none.
+    pub(super) fn elevator(&self) -> &str {
+        self.elevator.as_ref().map_or("", |named| named.get_ref())
+    }
+
     /// Returns what people call the place that it watches.
     pub(super) fn place(&self) -> String {
-        let parts = [self.building.as_str(), self.elevator.as_str()];
+        let parts = [self.building(), self.elevator()];
         let named: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         self.place.clone().unwrap_or_else(|| named.join(", "))
     }

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::audit::{Algorithm, Signing};
+use crate::auth::Role;
 use crate::deliver::EndpointConfig;
 use crate::detect::Inference;
 use crate::id::{CameraId, SiteId};
@@ -38,6 +39,7 @@ pub struct Config {
     pub runtime: Option<PathBuf>,
     pub inference: Inference,
     pub audit: Audit,
+    pub auth: Auth,
     /// The folder whose recordings auditors may replay.
     pub recordings_dir: Option<PathBuf>,
     pub sites: Vec<Site>,
@@ -66,6 +68,14 @@ pub struct Http {
 pub struct Audit {
     pub digest: Algorithm,
     pub signing: Signing,
+}
+
+/// What people must show to sign in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Auth {
+    /// Who has one of these must have a second factor.
+    pub second_factor_roles: Vec<Role>,
 }
 
 /// Where the certificate chain and its key are, PEM.

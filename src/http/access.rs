@@ -15,7 +15,7 @@ use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::error::ApiError;
+use super::error::{ApiError, First};
 use super::query::shortened;
 use super::table::{Access, Rule, Shows};
 use super::{Service, Transport, client, looks};
@@ -48,6 +48,33 @@ pub(crate) struct Session {
     pub(crate) secret: ClientSecret,
     pub(crate) account: crate::id::AccountId,
     pub(crate) must_change_password: bool,
+    /// The second factor's code is still due.
+    pub(crate) must_show_code: bool,
+    /// A role of theirs asks for a second factor, and they have none.
+    pub(crate) must_add_second_factor: bool,
+}
+
+impl Session {
+    /// Fails while something else must be done before this may be opened.
+    fn may_open(&self, access: Access) -> Result<(), ApiError> {
+        match access {
+            Access::Anyone | Access::Begun => Ok(()),
+            _ if self.must_show_code => Err(ApiError::First(First::ShowCode)),
+            Access::SignedIn => Ok(()),
+            Access::Roles(_) if self.must_change_password => {
+                Err(ApiError::First(First::ChangePassword))
+            }
+            Access::Roles(_) if self.must_add_second_factor => {
+                Err(ApiError::First(First::AddSecondFactor))
+            }
+            Access::Roles(_) => Ok(()),
+        }
+    }
+
+    /// Returns whether no page of any role may be opened yet.
+    pub(crate) fn is_shut(&self) -> bool {
+        self.must_change_password || self.must_show_code || self.must_add_second_factor
+    }
 }
 
 impl<S: Sync> FromRequestParts<S> for Principal {
@@ -56,6 +83,18 @@ impl<S: Sync> FromRequestParts<S> for Principal {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
         let found = parts.extensions.get::<Self>();
         found.cloned().ok_or(ApiError::NotSignedIn)
+    }
+}
+
+impl Principal {
+    /// Returns the session of a person. Fails for a program, which has no account.
+    pub(crate) fn own_session(&self) -> Result<&Session, ApiError> {
+        self.session.as_ref().ok_or(ApiError::NoPerson)
+    }
+
+    /// Returns what tells a person's session from all others; none for a program.
+    pub(super) fn session_key(&self) -> Option<&str> {
+        self.session.as_ref().map(|_| self.digest.as_str())
     }
 }
 
@@ -84,7 +123,7 @@ pub(super) async fn guard(
         // By whatever name, and also when everything else is too busy.
         return next.run(request).await;
     }
-    let path = request.uri().path().to_owned();
+    let uri = request.uri().clone();
     let request = match admit(&service, rule, request).await {
         Ok(request) => request,
         Err(error) => return refuse(error, rule),
@@ -103,19 +142,10 @@ pub(super) async fn guard(
         return response;
     }
     // The body has not left yet, and does not unless this is written down.
-    let noted = looks::note(&service, &who, look, seen(&path), AuditOutcome::Done);
-    match noted.await {
+    match looks::shown(&service, &who, look, &uri).await {
         Ok(()) => response,
         Err(error) => error.into_response(),
     }
-}
-
-/// Returns what was looked at, for the audit log: the path without what all have in common.
-fn seen(path: &str) -> &str {
-    let path = path.strip_prefix("/api/v1/").unwrap_or(path);
-    path.strip_prefix("alarms/")
-        .or_else(|| path.strip_prefix("cameras/"))
-        .unwrap_or(path)
 }
 
 /// Returns the request with who asks in its extensions.
@@ -128,7 +158,7 @@ async fn admit(service: &Service, rule: Rule, mut request: Request) -> Result<Re
     request.extensions_mut().insert(ClientAddress(client));
     let roles = match rule.access {
         Access::Anyone => return Ok(request),
-        Access::SignedIn => None,
+        Access::Begun | Access::SignedIn => None,
         Access::Roles(roles) => Some(roles),
     };
     let principal = authenticate(service, request.headers(), client).await?;
@@ -138,9 +168,7 @@ async fn admit(service: &Service, rule: Rule, mut request: Request) -> Result<Re
             let limit_bytes = service.api.limits.body_bytes;
             request = check_csrf(request, &session.secret, limit_bytes).await?;
         }
-        if session.must_change_password && roles.is_some() {
-            return Err(ApiError::MustChangePassword);
-        }
+        session.may_open(rule.access)?;
     }
     if let Some(roles) = roles.filter(|roles| !principal.roles.any_of(roles)) {
         let path = shortened(request.uri().path());
@@ -211,6 +239,7 @@ async fn authenticate(
         // On a full disk people must still see what happens; the session then ends early.
         tracing::warn!(%error, "the last use of a session could not be noted");
     }
+    let asks = found.roles.any_of(&service.api.sign_in.second_factor_roles);
     Ok(Some(Principal {
         name: store.name_of(found.account.as_str()),
         actor: Actor::account(found.account.as_str()),
@@ -220,6 +249,8 @@ async fn authenticate(
             secret,
             account: found.account,
             must_change_password: found.must_change_password,
+            must_show_code: found.must_show_code,
+            must_add_second_factor: asks && !found.has_second_factor,
         }),
         unreviewed: None,
         digest,
@@ -302,7 +333,7 @@ async fn check_csrf(
 fn refuse(error: ApiError, rule: Rule) -> Response {
     let to = match (&error, rule.shows) {
         (ApiError::NotSignedIn, Shows::Page) => "/sign-in",
-        (ApiError::MustChangePassword, Shows::Page) => "/password",
+        (ApiError::First(first), Shows::Page) => first.page(),
         _ => return error.into_response(),
     };
     (StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response()

@@ -89,8 +89,8 @@ pub(crate) enum ApiError {
     SceneUnwritable { reason: String },
     #[error("Send the header If-Match with the ETag of the scene that you have read.")]
     NoPrecondition,
-    #[error("{by} has taken the alarm already.")]
-    Taken { by: String },
+    #[error("{name} has taken the alarm already.")]
+    Taken { by: String, name: String },
     #[error("{detail}")]
     Conflict { detail: String },
     #[error(
@@ -107,8 +107,14 @@ pub(crate) enum ApiError {
     NotSignedIn,
     #[error("This is for {} only. An admin gives roles.", list(.roles))]
     NotAllowed { roles: &'static [Role] },
-    #[error("The password is a one-time one. Change it on /password first.")]
-    MustChangePassword,
+    #[error("{0}")]
+    First(First),
+    #[error("The code is wrong, was used before, or the account is locked for a while.")]
+    WrongCode,
+    #[error("Too many failed tries from this address. Try again in {} s.", .wait.as_secs())]
+    TooManyTries { wait: Duration },
+    #[error("Only a person who has signed in can do this; a program's token cannot.")]
+    NoPerson,
     #[error("The page is of a session that is over. Load it again.")]
     BadCsrf,
     #[error("Not ready: {}.", .reasons.join("; "))]
@@ -127,6 +133,47 @@ pub(crate) enum ApiError {
     /// The cause is logged where it is handled; the client learns only that it was not its fault.
     #[error("Something failed inside the service. Its log tells more under this request_id.")]
     Internal,
+}
+
+/// What a person must do before anything else is opened.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+pub(crate) enum First {
+    #[error("The password is a one-time one. Change it on /password first.")]
+    ChangePassword,
+    #[error(
+        "The code of the second factor is due: send it to /api/v1/session/code, or type it in on \
+         /sign-in/code."
+    )]
+    ShowCode,
+    #[error("Your role asks for a second factor. Turn it on on /account first.")]
+    AddSecondFactor,
+}
+
+impl First {
+    /// Returns the page on which it is done.
+    pub(crate) fn page(self) -> &'static str {
+        match self {
+            Self::ChangePassword => "/password",
+            Self::ShowCode => "/sign-in/code",
+            Self::AddSecondFactor => "/account",
+        }
+    }
+
+    fn slug(self) -> &'static str {
+        match self {
+            Self::ChangePassword => "must-change-password",
+            Self::ShowCode => "must-show-code",
+            Self::AddSecondFactor => "must-add-second-factor",
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::ChangePassword => "The password must be changed",
+            Self::ShowCode => "A code is due",
+            Self::AddSecondFactor => "A second factor is asked for",
+        }
+    }
 }
 
 impl ApiError {
@@ -202,11 +249,10 @@ impl ApiError {
             Self::ForeignOrigin => (S::FORBIDDEN, "foreign-origin", "Foreign origin"),
             Self::NotSignedIn => (S::UNAUTHORIZED, "not-signed-in", "Not signed in"),
             Self::NotAllowed { .. } => (S::FORBIDDEN, "not-allowed", "Not allowed"),
-            Self::MustChangePassword => (
-                S::FORBIDDEN,
-                "must-change-password",
-                "The password must be changed",
-            ),
+            Self::First(first) => (S::FORBIDDEN, first.slug(), first.title()),
+            Self::WrongCode => (S::UNPROCESSABLE_ENTITY, "wrong-code", "Wrong code"),
+            Self::TooManyTries { .. } => (S::TOO_MANY_REQUESTS, "too-many-tries", "Too many tries"),
+            Self::NoPerson => (S::FORBIDDEN, "no-person", "For people only"),
             Self::BadCsrf => (S::FORBIDDEN, "bad-csrf", "Outdated page"),
             Self::NotReady { .. } => (S::SERVICE_UNAVAILABLE, "not-ready", "Not ready"),
             Self::Busy { .. } => (S::SERVICE_UNAVAILABLE, "busy", "Busy"),
@@ -220,6 +266,7 @@ impl ApiError {
     fn retry_after_s(&self) -> Option<u16> {
         match self {
             Self::Busy { .. } | Self::Timeout { .. } => Some(1),
+            Self::TooManyTries { wait } => u16::try_from(wait.as_secs()).ok(),
             Self::NotReady { .. } | Self::StoreDown | Self::Stopping => Some(5),
             _ => None,
         }
@@ -260,7 +307,10 @@ impl From<StoreError> for ApiError {
             StoreError::WrongState { state, .. } => Self::Conflict {
                 detail: format!("The alarm is {} already.", state.as_str()),
             },
-            StoreError::Taken { by, .. } => Self::Taken { by: by.clone() },
+            StoreError::Taken { by, name, .. } => Self::Taken {
+                by: by.clone(),
+                name: name.clone(),
+            },
             StoreError::NotDead(_) => Self::Conflict {
                 detail: "The delivery is no dead letter; only those can be sent again.".to_owned(),
             },
@@ -289,6 +339,8 @@ impl From<StoreError> for ApiError {
             | StoreError::OthersTicket(_)
             | StoreError::NoBundle(_)
             | StoreError::EmptyScope
+            | StoreError::FactorInForce(_)
+            | StoreError::NoFactor(_)
             | StoreError::OwnAccount => Self::Conflict {
                 detail: sentence(&error.to_string()),
             },

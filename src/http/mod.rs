@@ -20,6 +20,7 @@
 
 mod access;
 mod body;
+mod checks;
 mod client;
 mod connection;
 mod error;
@@ -54,6 +55,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+pub use checks::{Bad, Checked, Checker, Finding, Well, Why};
 pub use listen::{ListenError, bind};
 pub use openapi::document;
 pub use replays::{ReplayOrder, ReplayOutcome, ReplayedAlarm, Replayer};
@@ -62,6 +64,7 @@ pub use table::{Access, Route, Shows, routes};
 pub use tls::{Tls, TlsError};
 
 use crate::audit::Key;
+use crate::auth::Role;
 use crate::auth::throttle::Throttle;
 use crate::clock::Clock;
 use crate::decode::Latest;
@@ -103,6 +106,8 @@ pub struct Api {
     pub sign_in: SignIn,
     /// Runs recordings for auditors; none where a part of the service is tried alone.
     pub replayer: Option<Arc<dyn Replayer>>,
+    /// Tries everything anew; none where a part of the service is tried alone.
+    pub checker: Option<Arc<dyn Checker>>,
     /// The folder whose files auditors may replay.
     pub recordings_dir: Option<PathBuf>,
     /// Signs checkpoints of the audit log; none where the disk takes nothing.
@@ -118,6 +123,8 @@ pub struct SignIn {
     /// Proxies whose word about the client's address is taken.
     pub proxies: Vec<IpAddr>,
     pub sessions: SessionLimits,
+    /// Who has one of these must have a second factor.
+    pub second_factor_roles: Vec<Role>,
 }
 
 /// How browsers reach the service.
@@ -206,6 +213,8 @@ struct Service {
     encoders: Semaphore,
     /// Passwords being hashed; others wait their turn within their request's timeout.
     hashers: Semaphore,
+    /// A check of everything: one at a time.
+    checking: Semaphore,
     throttle: Throttle,
     looks: Looks,
     replays: Replays,
@@ -233,6 +242,7 @@ pub async fn serve(
         pictures: v1::snapshot::Encoded::default(),
         encoders: Semaphore::new(ENCODERS),
         hashers: Semaphore::new(HASHERS),
+        checking: Semaphore::new(1),
         throttle: Throttle::default(),
         looks: Looks::default(),
         replays: Replays::default(),

@@ -108,8 +108,10 @@ pub(super) async fn serve(State(service): State<Arc<Service>>, _: NoQuery) -> im
         v1::deliveries::list,
         v1::deliveries::retry,
         v1::session::own,
+        v1::session::code,
         v1::audit::list,
         v1::audit::checkpoint,
+        v1::checks::check,
         v1::replays::list,
         v1::replays::begin,
         v1::replays::one,
@@ -120,6 +122,7 @@ pub(super) async fn serve(State(service): State<Arc<Service>>, _: NoQuery) -> im
         v1::accounts::set_roles,
         v1::accounts::set_display_name,
         v1::accounts::reset_password,
+        v1::accounts::remove_second_factor,
         v1::accounts::disable,
         v1::accounts::enable,
         v1::tokens::list,
@@ -229,6 +232,12 @@ problem_response!(
     ["412", "Somebody else has changed the scene meanwhile"],
     ["422", "The scene cannot be; `key` names the field"],
     ["428", "The header If-Match is missing"]
+);
+problem_response!(
+    /// Of routes that take a second factor's code.
+    WrongCode,
+    ["422", "The code is wrong, was used before, or the account is locked"],
+    ["429", "Too many failed tries from this address"]
 );
 problem_response!(
     /// Of routes that take a JSON body.

@@ -27,6 +27,9 @@ pub(crate) struct Problem {
     /// Of `taken` only: who has the alarm in hand.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub holder: Option<String>,
+    /// Of `taken` only: what pages call them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holder_name: Option<String>,
     /// Of `bad-scene` only: the field that is wrong, e.g. `facade.floor_lines[1].left`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
@@ -48,7 +51,11 @@ impl ApiError {
                 _ => None,
             },
             holder: match self {
-                Self::Taken { by } => Some(by.clone()),
+                Self::Taken { by, .. } => Some(by.clone()),
+                _ => None,
+            },
+            holder_name: match self {
+                Self::Taken { name, .. } => Some(name.clone()),
                 _ => None,
             },
             key: match self {

@@ -25,6 +25,8 @@ pub struct CameraScene {
     pub scene: Scene,
     /// SHA-256 of the scene file; none without one.
     pub sha256: Option<String>,
+    /// The scene file's text; none without one.
+    pub text: Option<String>,
 }
 
 /// A camera's scene that is in force; clones share it.
@@ -69,7 +71,12 @@ impl SceneInForce {
         store: &Store,
         who: &Actor,
     ) -> Result<Arc<CameraScene>, ApiError> {
-        let text = scene.to_toml();
+        let old = self.current();
+        // A person's comments and order stay.
+        let text = match old.text.as_deref().filter(|_| old.sha256 == known) {
+            Some(old) => scene.to_toml_over(old),
+            None => scene.to_toml(),
+        };
         let read = toml::from_str(&text);
         let rounded: Scene = read.map_err(|error| ApiError::internal("a scene's text", &error))?;
         rounded.check_for(camera.kind).map_err(ApiError::BadScene)?;
@@ -79,8 +86,8 @@ impl SceneInForce {
             new: CameraScene {
                 scene: rounded,
                 sha256: Some(hex(text.as_bytes())),
+                text: Some(text),
             },
-            text,
             store: store.clone(),
             who: who.clone(),
         };
@@ -94,7 +101,6 @@ struct Saving {
     slot: SceneInForce,
     camera: CameraInfo,
     new: CameraScene,
-    text: String,
     store: Store,
     who: Actor,
 }
@@ -110,12 +116,12 @@ impl Saving {
         if old.sha256 == self.new.sha256 {
             return Ok(old);
         }
-        let (path, text) = (inner.kept_in.clone(), self.text.clone());
+        let (path, text) = (inner.kept_in.clone(), self.text().to_owned());
         let before = old.sha256.clone();
         on_disk(move || prepare(&path, before.as_deref(), &text)).await??;
         let new = SceneText {
             sha256: self.new.sha256.as_deref().unwrap_or_default(),
-            text: &self.text,
+            text: self.text(),
         };
         let (camera, old_sha256) = (&self.camera.id, old.sha256.as_deref());
         let noted = self.store.change_scene(camera, old_sha256, new, &self.who);
@@ -134,6 +140,10 @@ impl Saving {
         let scene = Arc::new(self.new);
         inner.scene.send_replace(Arc::clone(&scene));
         Ok(scene)
+    }
+
+    fn text(&self) -> &str {
+        self.new.text.as_deref().unwrap_or_default()
     }
 
     /// Writes down that the old scene goes on, because the new one's file could not take its place.

@@ -15,7 +15,10 @@ use crate::auth::Role;
 pub enum Access {
     /// Whoever reaches the port: nothing here shows what a camera saw.
     Anyone,
-    /// Whoever has signed in, also with a one-time password that is still to be changed.
+    /// Whoever has shown the password, also where the second factor's code is still due.
+    Begun,
+    /// Whoever has signed in, also with a one-time password that is still to be changed, or without
+    /// the second factor that the role asks for.
     SignedIn,
     /// Whoever has one of these roles.
     Roles(&'static [Role]),
@@ -26,6 +29,7 @@ impl Serialize for Access {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Anyone => ["anyone"].serialize(serializer),
+            Self::Begun => ["begun"].serialize(serializer),
             Self::SignedIn => ["signed_in"].serialize(serializer),
             Self::Roles(roles) => roles.serialize(serializer),
         }
@@ -102,6 +106,7 @@ pub fn routes() -> Vec<Route> {
     table.extend(people_routes());
     table.extend(replay_routes());
     table.extend(page_routes());
+    table.extend(own_account_routes());
     table
 }
 
@@ -260,18 +265,25 @@ fn people_routes() -> Vec<Route> {
     let roles = post(accounts::set_roles);
     let password = post(accounts::reset_password);
     let name = post(accounts::set_display_name);
+    let no_factor = post(accounts::remove_second_factor);
     let disable = post(accounts::disable);
     let enable = post(accounts::enable);
     let revoke = post(tokens::revoke);
     let checkpoint = get(audit::checkpoint);
     // A path has one row a method, and one handler for all of them.
     vec![
-        read("/api/v1/session", Access::SignedIn, get(session::own)),
+        read("/api/v1/session", Access::Begun, get(session::own)),
+        change("/api/v1/session/code", Access::Begun, post(session::code)),
         read("/api/v1/accounts", ACCOUNT_READERS, get(accounts::list)),
         change("/api/v1/accounts", ADMINS, post(accounts::add)),
         change("/api/v1/accounts/{name}/roles", ADMINS, roles),
         change("/api/v1/accounts/{name}/password", ADMINS, password),
         change("/api/v1/accounts/{name}/display-name", ADMINS, name),
+        change(
+            "/api/v1/accounts/{name}/second-factor/remove",
+            ADMINS,
+            no_factor,
+        ),
         change("/api/v1/accounts/{name}/disable", ADMINS, disable),
         change("/api/v1/accounts/{name}/enable", ADMINS, enable),
         read("/api/v1/audit", AUDITORS, get(audit::list)),
@@ -295,24 +307,46 @@ fn replay_routes() -> Vec<Route> {
         ),
         read("/api/v1/recordings", AUDITORS, get(replays::recordings)),
         page(read("/service", OVERSEERS, get(ui::service::show))),
+        page(change("/service", MENDERS, post(ui::service::check))),
+        change("/api/v1/service/check", MENDERS, post(v1::checks::check)),
         page(read("/replays", AUDITORS, get(ui::replays::list))),
         page(change("/replays", AUDITORS, post(ui::replays::begin))),
         page(read("/replays/{id}", AUDITORS, get(ui::replays::one))),
     ]
 }
 
+/// What people do with their own account; a program has none.
+fn own_account_routes() -> Vec<Route> {
+    use ui::{account, code, password, sign_in};
+    let own = Access::SignedIn;
+    let routes = [
+        read("/sign-in/code", Access::Begun, get(code::show)),
+        change("/sign-in/code", Access::Begun, post(code::enter)),
+        change("/sign-out", Access::Begun, post(sign_in::sign_out)),
+        read("/password", own, get(password::show)),
+        change("/password", own, post(password::change)),
+        read("/account", own, get(account::show)),
+        change("/account/second-factor", own, post(account::begin)),
+        change(
+            "/account/second-factor/confirm",
+            own,
+            post(account::confirm),
+        ),
+        change("/account/second-factor/remove", own, post(account::remove)),
+        change("/account/recovery-codes", own, post(account::renew)),
+    ];
+    routes.into_iter().map(page).collect()
+}
+
 fn page_routes() -> Vec<Route> {
     use ui::{accounts, alarm, alarms, assets, audit, board, cameras};
-    use ui::{language, password, shelves, sign_in, wall};
+    use ui::{language, shelves, sign_in, wall};
     let routes = [
         read("/", Access::SignedIn, get(ui::home)),
         read("/assets/{name}", Access::Anyone, get(assets::serve)),
         change("/language", Access::Anyone, post(language::choose)),
         read("/sign-in", Access::Anyone, get(sign_in::show)),
         change("/sign-in", Access::Anyone, post(sign_in::sign_in)),
-        change("/sign-out", Access::SignedIn, post(sign_in::sign_out)),
-        read("/password", Access::SignedIn, get(password::show)),
-        change("/password", Access::SignedIn, post(password::change)),
         read("/board", READERS, get(board::show)),
         read("/board/alarms/{id}", READERS, get(board::card)),
         read("/board/shelves", READERS, get(shelves::strip)),

@@ -4,7 +4,7 @@ use crate::config::{self, Camera};
 use crate::http::{CameraInfo, CameraScene, SceneInForce, SignIn, SiteInfo, Transport};
 use crate::id::CameraId;
 
-pub(super) fn sign_in(http: &config::Http) -> SignIn {
+pub(super) fn sign_in(http: &config::Http, auth: &config::Auth) -> SignIn {
     SignIn {
         transport: match http.is_encrypted() {
             true => Transport::Tls,
@@ -12,6 +12,7 @@ pub(super) fn sign_in(http: &config::Http) -> SignIn {
         },
         proxies: http.proxies.clone(),
         sessions: http.sessions,
+        second_factor_roles: auth.second_factor_roles.clone(),
     }
 }
 
@@ -26,6 +27,7 @@ pub(super) fn scene_in_force(camera: &Camera) -> (CameraId, SceneInForce) {
     let scene = CameraScene {
         scene: camera.scene.clone(),
         sha256: camera.scene_sha256.clone(),
+        text: camera.scene_text.clone(),
     };
     let kept_in = camera.scene_file.clone();
     (camera.id.clone(), SceneInForce::new(scene, kept_in))

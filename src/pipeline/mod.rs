@@ -7,6 +7,7 @@ pub mod tracks_file;
 pub mod camera;
 pub mod decoding;
 mod checkpoints;
+pub mod checks;
 pub mod recorder;
 pub mod replay;
 pub mod service;

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use super::camera::{CameraThread, Report};
+use super::checks::Checks;
 use super::described::{camera_info, scene_in_force, sign_in, site_info};
 use super::pace::{Pace, yield_to_facades};
 use super::recorder::{REPORTS_MAX, Recorder};
@@ -356,8 +357,9 @@ impl Shared {
             clock: Arc::clone(&self.clock),
             evidence_root: self.evidence_root.clone(),
             hosts: host.into_iter().collect(),
-            sign_in: sign_in(&config.http),
+            sign_in: sign_in(&config.http, &config.auth),
             replayer: Some(Arc::new(self.replayer(config))),
+            checker: Some(Arc::new(Checks::of(config, Arc::clone(&self.clock)))),
             recordings_dir: config.recordings_dir.clone(),
             audit_key,
             tls,

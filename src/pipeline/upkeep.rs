@@ -1,4 +1,5 @@
-//! The work that goes on beside the stream: keeping the disk, making the bundles of tickets. There
+//! The work that goes on beside the stream: keeping the disk, noting that the service runs, making the
+//! bundles of tickets. There
 //! is none where the disk takes nothing.
 
 use std::collections::BTreeMap;
@@ -21,7 +22,8 @@ use crate::health::Threads;
 use crate::http::SceneInForce;
 use crate::id::CameraId;
 use crate::scene::Kind;
-use crate::store::{Durability, Store};
+use crate::store::run::BEAT;
+use crate::store::{Durability, Store, StoreError};
 
 /// What the work is done with.
 pub(super) struct Parts {
@@ -65,6 +67,8 @@ impl Upkeep {
                 keeper.run(keeper_stop).await;
             });
             tasks.push(("the keeper of the disk", keeper));
+            let beating = heartbeat(parts.store.clone(), stop.clone());
+            tasks.push(("the heartbeat", tokio::spawn(beating)));
         }
         if let Some(key) = parts.key {
             let bundler = Bundler {
@@ -94,5 +98,31 @@ impl Upkeep {
         for (what, task) in self.tasks {
             super::service::ended(what, task).await;
         }
+    }
+}
+
+/// Keeps when the service ran: from now on, until it stops.
+async fn heartbeat(store: Store, stop: CancellationToken) {
+    let failed = |error: StoreError| {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "that the service runs could not be noted: a report takes this time for one that nobody watched"
+        );
+    };
+    let mut run = None;
+    loop {
+        let noted = match run {
+            // Also after a time in which the disk took nothing: the run went on.
+            Some(run) => store.beat(run).await,
+            None => store.begin_run().await.map(|begun| run = Some(begun)),
+        };
+        noted.unwrap_or_else(failed);
+        let waited = stop.run_until_cancelled(tokio::time::sleep(BEAT)).await;
+        if waited.is_none() {
+            break;
+        }
+    }
+    if let Some(run) = run {
+        store.beat(run).await.unwrap_or_else(failed);
     }
 }

@@ -4,11 +4,13 @@
 //! nothing is known as one that works.
 //!
 //! How long a camera was online and intact is told by its stored fault alarms. Times at which the
-//! service itself did not run raise no faults, and so count for the camera; the page says so.
+//! service itself did not run raise no faults: nobody watched, and they count neither for a camera nor
+//! against it. The table names them.
 
 pub mod code;
 pub mod csv;
 pub mod inventory;
+mod spans;
 
 use std::collections::BTreeMap;
 
@@ -18,7 +20,7 @@ use crate::alarm::AlarmKind;
 use crate::id::CameraId;
 use crate::scene::Kind;
 use crate::scene::coverage::{Coverage, GapReason};
-use crate::store::FaultSpan;
+use crate::store::{FaultSpan, Span};
 use inventory::{CameraEntry, Inventory, SiteEntry};
 
 /// Buildings from this many floors on are to be watched (indicator 14).
@@ -37,6 +39,8 @@ pub struct Known<'a> {
     pub coverage: &'a BTreeMap<CameraId, Coverage>,
     /// Faults that reach into the period.
     pub faults: &'a [FaultSpan],
+    /// When the service itself ran; they may overlap.
+    pub runs: &'a [Span],
     /// The newest e-bike's alarm of each camera within the last 30 days, false ones left out.
     pub rides: &'a BTreeMap<CameraId, i64>,
     /// Cameras that were online at the end of the period.
@@ -51,6 +55,11 @@ pub struct Known<'a> {
 pub struct Acceptance {
     pub from_ms: i64,
     pub to_ms: i64,
+    /// Hours of the period, and of those in which the service ran: rates of hours are of these.
+    pub hours: f64,
+    pub watched_hours: f64,
+    /// When it did not run, and nobody watched.
+    pub unwatched: Vec<Span>,
     /// Indicator 15 over all sites: those in which an elevator's e-bikes raise an alarm.
     pub sites_with_ebike_alarm: usize,
     pub sites: Vec<SiteFigures>,
@@ -146,12 +155,17 @@ pub enum Gap {
 
 /// Returns the table.
 pub fn acceptance(known: &Known<'_>) -> Acceptance {
-    let sites: Vec<SiteFigures> = known
-        .inventory
-        .sites
-        .iter()
-        .map(|site| known.site(site))
-        .collect();
+    let period = Span {
+        from_ms: known.from_ms,
+        to_ms: known.to_ms,
+    };
+    let counted = Counted {
+        watched: spans::joined(known.runs.iter().copied(), period),
+        known,
+    };
+    let inventory = known.inventory;
+    let sites = inventory.sites.iter().map(|site| counted.site(site));
+    let sites: Vec<SiteFigures> = sites.collect();
     let alarms = sites.iter().filter(|site| {
         let elevators = site.rates.iter().find(|r| r.figure == Figure::Elevators);
         elevators.is_some_and(|rate| rate.numerator > 0.0)
@@ -159,14 +173,25 @@ pub fn acceptance(known: &Known<'_>) -> Acceptance {
     Acceptance {
         from_ms: known.from_ms,
         to_ms: known.to_ms,
+        hours: hours(spans::length_ms(&[period])),
+        watched_hours: hours(spans::length_ms(&counted.watched)),
+        unwatched: spans::without(&[period], &counted.watched),
         sites_with_ebike_alarm: alarms.count(),
         sites,
     }
 }
 
-impl Known<'_> {
+/// What is known, with the times that count.
+struct Counted<'a> {
+    known: &'a Known<'a>,
+    /// When the service ran, within the period.
+    watched: Vec<Span>,
+}
+
+impl Counted<'_> {
     fn site(&self, site: &SiteEntry) -> SiteFigures {
         let cameras: Vec<&CameraEntry> = self
+            .known
             .inventory
             .cameras
             .iter()
@@ -212,6 +237,7 @@ impl Known<'_> {
 
     fn buildings(&self, site: &SiteEntry, cameras: &[&CameraEntry]) -> Vec<Item> {
         let tall = self
+            .known
             .inventory
             .buildings
             .iter()
@@ -232,7 +258,7 @@ impl Known<'_> {
 
     fn facade_gaps(&self, camera: &CameraEntry) -> Vec<Gap> {
         let mut gaps = self.camera_gaps(camera);
-        let Some(coverage) = self.coverage.get(&camera.id) else {
+        let Some(coverage) = self.known.coverage.get(&camera.id) else {
             gaps.push(Gap::NoScene);
             return gaps;
         };
@@ -257,7 +283,7 @@ impl Known<'_> {
     fn openings(&self, cameras: &[&CameraEntry]) -> Vec<Item> {
         let facades = cameras.iter().filter(|camera| camera.kind == Kind::Facade);
         let counted = facades.filter_map(|camera| {
-            let coverage = self.coverage.get(&camera.id)?;
+            let coverage = self.known.coverage.get(&camera.id)?;
             let mut gaps = self.camera_gaps(camera);
             let works = gaps.is_empty();
             if coverage.openings == 0 {
@@ -279,7 +305,7 @@ impl Known<'_> {
     }
 
     fn elevators(&self, site: &SiteEntry, cameras: &[&CameraEntry]) -> Vec<Item> {
-        let own = self.inventory.elevators.iter();
+        let own = self.known.inventory.elevators.iter();
         own.filter(|elevator| elevator.site == site.id)
             .map(|elevator| {
                 let mut gaps = Vec::new();
@@ -287,7 +313,7 @@ impl Known<'_> {
                     None => gaps.push(Gap::NoCamera),
                     Some(camera) => {
                         gaps.extend(self.camera_gaps(camera));
-                        if !self.rides.contains_key(&camera.id) {
+                        if !self.known.rides.contains_key(&camera.id) {
                             gaps.push(Gap::NotTested);
                         }
                     }
@@ -300,7 +326,7 @@ impl Known<'_> {
     /// Returns why a camera does not count as one that works.
     fn camera_gaps(&self, camera: &CameraEntry) -> Vec<Gap> {
         let mut gaps = Vec::new();
-        if !(self.online)(&camera.id) {
+        if !(self.known.online)(&camera.id) {
             gaps.push(Gap::Offline);
         }
         if self.share_without(camera, |kind| kind == AlarmKind::NoPicture) < WANTED_SHARE {
@@ -318,7 +344,7 @@ impl Known<'_> {
     }
 
     fn picture_item(&self, camera: &CameraEntry) -> Item {
-        let gaps = if (self.online)(&camera.id) {
+        let gaps = if (self.known.online)(&camera.id) {
             vec![]
         } else {
             vec![Gap::Offline]
@@ -328,42 +354,41 @@ impl Known<'_> {
 
     fn hours(&self, camera: &CameraEntry, bad: impl Fn(AlarmKind) -> bool) -> Item {
         let share = self.share_without(camera, bad);
-        let hours = (self.to_ms - self.from_ms) as f64 / 3_600_000.0;
+        let of = hours(spans::length_ms(&self.watched));
         let mut gaps = Vec::new();
         if share < WANTED_SHARE {
             gaps.push(Gap::TooShort);
         }
         Item {
-            counts: share * hours,
-            of: hours,
+            counts: share * of,
+            of,
             ..item(camera.id.as_str(), &camera.name, gaps)
         }
     }
 
-    /// Returns the share of the period without a fault that is `bad`, 0..1. Faults may overlap.
+    /// Returns the share of the watched time without a fault that is `bad`, 0..1; 0 where nobody watched
+    /// at all. Faults may overlap.
     fn share_without(&self, camera: &CameraEntry, bad: impl Fn(AlarmKind) -> bool) -> f64 {
-        let own = self
+        let known = self.known;
+        let own = known
             .faults
             .iter()
             .filter(|fault| fault.camera == camera.id && bad(fault.kind));
-        let mut spans: Vec<(i64, i64)> = own
-            .map(|fault| {
-                let end_ms = fault.ended_at_ms.unwrap_or(self.to_ms);
-                (
-                    fault.started_at_ms.max(self.from_ms),
-                    end_ms.min(self.to_ms),
-                )
-            })
-            .filter(|(from, to)| from < to)
-            .collect();
-        spans.sort_unstable();
-        let (mut bad_ms, mut until_ms) = (0, self.from_ms);
-        for (from, to) in spans {
-            bad_ms += (to - from.max(until_ms)).max(0);
-            until_ms = until_ms.max(to);
-        }
-        1.0 - bad_ms as f64 / (self.to_ms - self.from_ms).max(1) as f64
+        let spans = own.map(|fault| Span {
+            from_ms: fault.started_at_ms,
+            to_ms: fault.ended_at_ms.unwrap_or(known.to_ms),
+        });
+        let period = Span {
+            from_ms: known.from_ms,
+            to_ms: known.to_ms,
+        };
+        let good = spans::without(&self.watched, &spans::joined(spans, period));
+        spans::length_ms(&good) as f64 / spans::length_ms(&self.watched).max(1) as f64
     }
+}
+
+fn hours(length_ms: i64) -> f64 {
+    length_ms as f64 / 3_600_000.0
 }
 
 fn watching<'a>(

@@ -71,18 +71,32 @@ fn fault(id: &str, kind: AlarmKind, from_h: i64, to_h: Option<i64>) -> FaultSpan
 }
 
 fn table(inventory: &Inventory, faults: &[FaultSpan]) -> SiteFigures {
+    whole(inventory, faults, &[hours_span(-50, 200)])
+        .sites
+        .remove(0)
+}
+
+fn hours_span(from_h: i64, to_h: i64) -> Span {
+    Span {
+        from_ms: from_h * HOUR_MS,
+        to_ms: to_h * HOUR_MS,
+    }
+}
+
+fn whole(inventory: &Inventory, faults: &[FaultSpan], runs: &[Span]) -> Acceptance {
     let coverage = BTreeMap::from([("north".parse().expect("an id"), covered(40, 38))]);
     let rides = BTreeMap::from([("lift-1".parse().expect("an id"), 5)]);
     let known = Known {
         inventory,
         coverage: &coverage,
         faults,
+        runs,
         rides: &rides,
         online: &|id| id.as_str() != "lift-2",
         from_ms: 0,
         to_ms: 100 * HOUR_MS,
     };
-    acceptance(&known).sites.remove(0)
+    acceptance(&known)
 }
 
 fn of(site: &SiteFigures, figure: Figure) -> &Rate {
@@ -155,4 +169,34 @@ fn a_camera_without_a_scene_covers_no_building() {
     let compliance = of(&site, Figure::Compliance);
     assert_eq!(compliance.items[0].gaps, [Gap::NoCode, Gap::NoPlace]);
     assert_eq!(compliance.share, Some(0.75));
+}
+
+#[test]
+fn hours_in_which_the_service_did_not_run_count_for_nobody_and_are_named() {
+    let faults = [
+        fault("north", AlarmKind::NoPicture, 10, Some(30)),
+        fault("lift-1", AlarmKind::NoPicture, 45, Some(55)),
+    ];
+    // Off from hour 20 to 40 and from 90 on; the two runs before meet.
+    let runs = [hours_span(0, 10), hours_span(10, 20), hours_span(40, 90)];
+    let table = whole(&inventory(), &faults, &runs);
+    assert_eq!((table.hours, table.watched_hours), (100.0, 70.0));
+    assert_eq!(table.unwatched, [hours_span(20, 40), hours_span(90, 100)]);
+    let online = &of(&table.sites[0], Figure::Online).items;
+    let told: Vec<_> = online
+        .iter()
+        .map(|item| (item.counts.round(), item.of))
+        .collect();
+    // Of the fault from 10 to 30 only the half counts that somebody could see.
+    assert_eq!(told, [(60.0, 70.0), (60.0, 70.0), (70.0, 70.0)]);
+    assert_eq!(online[0].gaps, [Gap::TooShort]);
+}
+
+#[test]
+fn a_time_that_nobody_watched_proves_nothing() {
+    let table = whole(&inventory(), &[], &[]);
+    let site = &table.sites[0];
+    assert_eq!(of(site, Figure::Online).share, None);
+    assert_eq!(of(site, Figure::Buildings).items[0].gaps, [Gap::TooShort]);
+    assert_eq!(table.unwatched, [hours_span(0, 100)]);
 }

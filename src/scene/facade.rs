@@ -5,9 +5,11 @@
 //! beyond that (a taller ground floor, a lens) is interpolated on top. Never invents a scale: with
 //! fewer than two floor lines there is no map.
 
+use std::fmt::Display;
+
 use serde::{Deserialize, Serialize};
 
-use super::SceneError;
+use super::{Reason, SceneError};
 use crate::geometry::{Point, Polygon};
 
 /// Masks a facade may have, and openings: every look at motion is held against the masks, and the
@@ -44,8 +46,11 @@ pub struct FloorLine {
     pub right: Point,
 }
 
+/// Where the file does not say.
+pub(super) const STOREY_HEIGHT_M: f64 = 3.0;
+
 fn default_storey_height_m() -> f64 {
-    3.0
+    STOREY_HEIGHT_M
 }
 
 impl FloorLine {
@@ -65,22 +70,18 @@ impl FacadeScene {
     /// higher floors higher up, none crossing; polygons inside the picture with three corners.
     pub fn check(&self) -> Result<(), SceneError> {
         if !(1..=200).contains(&self.floors) {
-            return Err(wrong(
-                "facade.floors",
-                format!("{} is not 1 to 200", self.floors),
-            ));
+            return Err(wrong("facade.floors", Reason::Floors, &[&self.floors]));
         }
         if !(2.0..=6.0).contains(&self.storey_height_m) {
+            let height_m = self.storey_height_m;
             return Err(wrong(
                 "facade.storey_height_m",
-                format!("{} m is not 2 to 6", self.storey_height_m),
+                Reason::StoreyHeight,
+                &[&height_m],
             ));
         }
         if self.floor_lines.len() == 1 {
-            return Err(wrong(
-                "facade.floor_lines",
-                "one line gives no scale; draw at least two floors, or none".to_owned(),
-            ));
+            return Err(wrong("facade.floor_lines", Reason::OneLine, &[]));
         }
         for (index, line) in self.floor_lines.iter().enumerate() {
             self.check_line(index, line)?;
@@ -101,19 +102,14 @@ impl FacadeScene {
     fn check_line(&self, index: usize, line: &FloorLine) -> Result<(), SceneError> {
         let key = format!("facade.floor_lines[{index}]");
         if !(1..=self.floors + 1).contains(&line.floor) {
-            let problem = format!(
-                "floor {} is not 1 to {} (the roof's edge)",
-                line.floor,
-                self.floors + 1
-            );
-            return Err(wrong(&key, problem));
+            let roof = self.floors + 1;
+            return Err(wrong(&key, Reason::LineFloor, &[&line.floor, &roof]));
         }
         for (end, point) in [("left", line.left), ("right", line.right)] {
             check_point(&format!("{key}.{end}"), point)?;
         }
         if line.right.x - line.left.x < 0.01 {
-            let problem = "right end must lie at least 0.01 right of the left end";
-            return Err(wrong(&key, problem.to_owned()));
+            return Err(wrong(&key, Reason::LineShort, &[]));
         }
         Ok(())
     }
@@ -126,24 +122,21 @@ impl FacadeScene {
             let (lower, upper) = (&self.floor_lines[pair[0]], &self.floor_lines[pair[1]]);
             let key = format!("facade.floor_lines[{}]", pair[1]);
             if lower.floor == upper.floor {
-                let problem = format!("floor {} has a line already", upper.floor);
-                return Err(wrong(&key, problem));
+                return Err(wrong(&key, Reason::LineTwice, &[&upper.floor]));
             }
             let from = lower.left.x.min(upper.left.x);
             let to = lower.right.x.max(upper.right.x);
             let above = |x: f64| upper.y_at(x) < lower.y_at(x);
-            let problem = match (above(from), above(to)) {
+            let reason = match (above(from), above(to)) {
                 (true, true) => continue,
-                (false, false) => format!(
-                    "floor {} is drawn below floor {}; y counts from the top of the picture",
-                    upper.floor, lower.floor
-                ),
-                _ => format!(
-                    "the lines of floors {} and {} cross",
-                    lower.floor, upper.floor
-                ),
+                (false, false) => Reason::LineBelow,
+                _ => Reason::LinesCross,
             };
-            return Err(wrong(&key, problem));
+            let floors: [&dyn Display; 2] = match reason {
+                Reason::LineBelow => [&upper.floor, &lower.floor],
+                _ => [&lower.floor, &upper.floor],
+            };
+            return Err(wrong(&key, reason, &floors));
         }
         Ok(())
     }
@@ -174,18 +167,15 @@ impl FacadeScene {
     }
 }
 
-fn wrong(key: &str, problem: String) -> SceneError {
-    SceneError {
-        key: key.to_owned(),
-        problem,
-    }
+fn wrong(key: &str, reason: Reason, values: &[&dyn Display]) -> SceneError {
+    SceneError::new(key, reason, values)
 }
 
 fn check_count(key: &str, count: usize, most: usize) -> Result<(), SceneError> {
     if count <= most {
         return Ok(());
     }
-    Err(wrong(key, format!("{count} are more than {most}")))
+    Err(wrong(key, Reason::TooMany, &[&count, &most]))
 }
 
 fn check_point(key: &str, point: Point) -> Result<(), SceneError> {
@@ -193,17 +183,12 @@ fn check_point(key: &str, point: Point) -> Result<(), SceneError> {
     if inside {
         return Ok(());
     }
-    let problem = format!(
-        "[{}, {}] is outside the picture; coordinates are relative, 0 to 1",
-        point.x, point.y
-    );
-    Err(wrong(key, problem))
+    Err(wrong(key, Reason::Outside, &[&point.x, &point.y]))
 }
 
 fn check_polygon(key: &str, polygon: &Polygon) -> Result<(), SceneError> {
     if polygon.corners.len() < 3 {
-        let problem = format!("{} corners enclose nothing", polygon.corners.len());
-        return Err(wrong(key, problem));
+        return Err(wrong(key, Reason::FewCorners, &[&polygon.corners.len()]));
     }
     for (index, corner) in polygon.corners.iter().enumerate() {
         check_point(&format!("{key}[{index}]"), *corner)?;
@@ -529,7 +514,7 @@ mod tests {
         ] {
             let error = scene(lines).check().expect_err("a bad scene");
             assert_eq!(error.key, key);
-            assert!(error.problem.contains(word), "{error}");
+            assert!(error.problem.to_string().contains(word), "{error}");
         }
         let mut masked = scene(Vec::new());
         masked.masks = vec![Polygon {

@@ -3,11 +3,14 @@
 pub mod elevator;
 pub mod facade;
 pub mod coverage;
+mod reason;
 mod text;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use reason::{Reason, SceneError, SceneProblem};
 
 use crate::geometry::{Point, Polygon};
 
@@ -40,14 +43,6 @@ pub struct Scene {
     pub elevator: Option<elevator::ElevatorScene>,
 }
 
-/// What is wrong with a scene; names the key.
-#[derive(Clone, Debug, thiserror::Error, PartialEq)]
-#[error("{key}: {problem}")]
-pub struct SceneError {
-    pub key: String,
-    pub problem: String,
-}
-
 impl Scene {
     /// Checks that the scene can be: polygons inside 0..1, floor lines in order.
     pub fn check(&self) -> Result<(), SceneError> {
@@ -67,10 +62,7 @@ impl Scene {
             Kind::Elevator => self.facade.as_ref().map(|_| "facade"),
         };
         match other {
-            Some(key) => Err(SceneError {
-                key: key.to_owned(),
-                problem: format!("the scene is not for a camera of kind {kind}"),
-            }),
+            Some(key) => Err(SceneError::new(key, Reason::OtherKind, &[&kind])),
             None => self.check(),
         }
     }
@@ -82,23 +74,22 @@ const CORNERS_MAX: usize = 64;
 /// Checks that a polygon can be an area of the picture: 3 to 64 corners, all inside 0..1, edges
 /// that do not cross. Fails naming `key`, the corner or the edges.
 fn check_polygon(key: &str, polygon: &Polygon) -> Result<(), SceneError> {
-    let wrong = |problem: String| SceneError {
-        key: key.to_owned(),
-        problem,
-    };
     let corners = &polygon.corners;
     let count = corners.len();
     if !(3..=CORNERS_MAX).contains(&count) {
-        return Err(wrong(format!(
-            "needs 3 to {CORNERS_MAX} corners, not {count}"
-        )));
+        return Err(SceneError::new(
+            key,
+            Reason::Corners,
+            &[&CORNERS_MAX, &count],
+        ));
     }
     let outside = |c: &&Point| !((0.0..=1.0).contains(&c.x) && (0.0..=1.0).contains(&c.y));
     if let Some(corner) = corners.iter().find(outside) {
-        return Err(wrong(format!(
-            "the corner [{}, {}] is outside the picture; coordinates are 0 to 1",
-            corner.x, corner.y
-        )));
+        return Err(SceneError::new(
+            key,
+            Reason::Outside,
+            &[&corner.x, &corner.y],
+        ));
     }
     let edge = |index: usize| (corners[index], corners[(index + 1) % count]);
     for first in 0..count {
@@ -106,16 +97,13 @@ fn check_polygon(key: &str, polygon: &Polygon) -> Result<(), SceneError> {
         for second in first + 2..count {
             let neighbours = first == 0 && second == count - 1;
             if !neighbours && cross(edge(first), edge(second)) {
-                return Err(wrong(format!(
-                    "the edges after corners {} and {} cross each other",
-                    first + 1,
-                    second + 1
-                )));
+                let named: [&dyn fmt::Display; 2] = [&(first + 1), &(second + 1)];
+                return Err(SceneError::new(key, Reason::EdgesCross, &named));
             }
         }
     }
     if area(corners) < 1e-6 {
-        return Err(wrong("encloses no area".to_owned()));
+        return Err(SceneError::new(key, Reason::NoArea, &[]));
     }
     Ok(())
 }

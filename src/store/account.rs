@@ -32,6 +32,8 @@ pub struct AccountRecord {
     /// After too many wrong passwords nobody can sign in to it until then.
     pub locked_until_ms: Option<i64>,
     pub signed_in_at_ms: Option<i64>,
+    /// Signing in asks for a code besides the password.
+    pub has_second_factor: bool,
 }
 
 /// What a sign-in is checked against.
@@ -42,6 +44,15 @@ pub struct Credentials {
     pub password: String,
     /// Disabled or locked: also the right password is refused.
     pub is_closed: bool,
+    pub due: Due,
+}
+
+/// What is to be shown after the password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    Nothing,
+    /// The second factor's code.
+    Code,
 }
 
 /// Who chose a password.
@@ -113,7 +124,8 @@ impl Store {
     pub async fn credentials(&self, name: &AccountId) -> Result<Option<Credentials>, StoreError> {
         let found = sqlx::query(
             "SELECT name, password, disabled_at_ms IS NOT NULL OR coalesce(locked_until_ms, 0) > ? \
-             AS is_closed FROM account WHERE name = ?",
+             AS is_closed, EXISTS (SELECT 1 FROM second_factor f WHERE f.account = name \
+             AND f.in_force_at_ms IS NOT NULL) AS is_code_due FROM account WHERE name = ?",
         )
         .bind(self.now_ms())
         .bind(name.as_str())
@@ -124,6 +136,10 @@ impl Store {
                 name: parsed(row, "name")?,
                 password: row.try_get("password")?,
                 is_closed: row.try_get("is_closed")?,
+                due: match row.try_get("is_code_due")? {
+                    true => Due::Code,
+                    false => Due::Nothing,
+                },
             })
         };
         let found = found.and_then(|row| row.as_ref().map(read).transpose());
@@ -133,7 +149,8 @@ impl Store {
     async fn account_rows(&self) -> Result<Vec<AccountRecord>, Fault> {
         let rows = sqlx::query(
             "SELECT name, display_name, roles, must_change, created_at_ms, disabled_at_ms, locked_until_ms, \
-             signed_in_at_ms FROM account ORDER BY name LIMIT ?",
+             signed_in_at_ms, EXISTS (SELECT 1 FROM second_factor f WHERE f.account = name \
+             AND f.in_force_at_ms IS NOT NULL) AS has_second_factor FROM account ORDER BY name LIMIT ?",
         )
         .bind(ACCOUNTS_MAX)
         .fetch_all(&self.0.readers)
@@ -284,7 +301,7 @@ impl Store {
 }
 
 /// Whoever could give themselves a role could do everything.
-fn not_own(name: &AccountId, who: &Actor) -> Result<(), StoreError> {
+pub(super) fn not_own(name: &AccountId, who: &Actor) -> Result<(), StoreError> {
     if *who == Actor::account(name.as_str()) {
         return Err(StoreError::OwnAccount);
     }
@@ -332,7 +349,7 @@ pub(super) async fn known(tx: &mut Tx, name: &AccountId) -> Result<(), Fault> {
     }
 }
 
-async fn end_sessions(tx: &mut Tx, name: &AccountId) -> Result<(), sqlx::Error> {
+pub(super) async fn end_sessions(tx: &mut Tx, name: &AccountId) -> Result<(), sqlx::Error> {
     sqlx::query("DELETE FROM session WHERE account = ?")
         .bind(name.as_str())
         .execute(&mut **tx)
@@ -370,6 +387,7 @@ fn record_of(row: &SqliteRow, now_ms: i64) -> Result<AccountRecord, sqlx::Error>
         disabled_at_ms: row.try_get("disabled_at_ms")?,
         locked_until_ms: locked_until_ms.filter(|until_ms| *until_ms > now_ms),
         signed_in_at_ms: row.try_get("signed_in_at_ms")?,
+        has_second_factor: row.try_get("has_second_factor")?,
     })
 }
 

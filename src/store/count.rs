@@ -17,7 +17,7 @@ pub const SPANS_MAX: usize = 64;
 pub const ORIGINS_MAX: u32 = 5_000;
 
 /// From a moment on, until before another one; Unix milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct Span {
     pub from_ms: i64,
     pub to_ms: i64,

@@ -63,7 +63,11 @@ pub enum StoreError {
         wanted: AlarmState,
     },
     #[error("alarm {alarm} is in the hands of {by} already")]
-    Taken { alarm: AlarmId, by: String },
+    Taken {
+        alarm: AlarmId,
+        by: String,
+        name: String,
+    },
     #[error("the evidence of alarm {0} is deleted already: there is nothing to hold")]
     EvidenceDeleted(AlarmId),
     #[error("the evidence of alarm {0} is not held")]
@@ -102,6 +106,10 @@ pub enum StoreError {
     OwnAccount,
     #[error("the sign-in was refused")]
     SignInRefused,
+    #[error("the account {0} has a second factor already: remove it first")]
+    FactorInForce(AccountId),
+    #[error("the account {0} has no second factor")]
+    NoFactor(AccountId),
 }
 
 impl StoreError {
@@ -136,6 +144,8 @@ impl StoreError {
                 | Self::LastAdmin(_)
                 | Self::OwnAccount
                 | Self::SignInRefused
+                | Self::FactorInForce(_)
+                | Self::NoFactor(_)
         )
     }
 

@@ -202,7 +202,7 @@ impl Store {
         let before = known(&mut tx, id).await?.alarm;
         match before.state {
             AlarmState::Raised => {}
-            AlarmState::Acknowledged => return taken(before, who),
+            AlarmState::Acknowledged => return self.taken(before, who),
             AlarmState::Closed => {
                 return Err(StoreError::WrongState {
                     alarm: id,
@@ -390,6 +390,23 @@ impl Store {
         };
         Ok(audit::append(tx, deed, now_ms).await?)
     }
+
+    /// Returns the alarm to whoever has it already, and refuses it to others.
+    fn taken(&self, alarm: AlarmRecord, who: &Actor) -> Result<AlarmRecord, Fault> {
+        let holder = alarm
+            .assigned_to
+            .as_ref()
+            .or(alarm.acknowledged_by.as_ref());
+        match holder {
+            Some(by) if by != who.as_str() => Err(StoreError::Taken {
+                alarm: alarm.id,
+                name: self.name_of(by),
+                by: by.clone(),
+            }
+            .into()),
+            _ => Ok(alarm),
+        }
+    }
 }
 
 async fn insert(tx: &mut Tx, new: &NewAlarm) -> Result<u64, sqlx::Error> {
@@ -434,22 +451,6 @@ async fn set_evidence(
     .execute(&mut **tx)
     .await?;
     Ok(())
-}
-
-/// Returns the alarm to whoever has it already, and refuses it to others.
-fn taken(alarm: AlarmRecord, who: &Actor) -> Result<AlarmRecord, Fault> {
-    let holder = alarm
-        .assigned_to
-        .as_ref()
-        .or(alarm.acknowledged_by.as_ref());
-    match holder {
-        Some(by) if by != who.as_str() => Err(StoreError::Taken {
-            alarm: alarm.id,
-            by: by.clone(),
-        }
-        .into()),
-        _ => Ok(alarm),
-    }
 }
 
 pub(super) async fn known(tx: &mut Tx, id: AlarmId) -> Result<AlarmDetail, Fault> {

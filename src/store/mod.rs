@@ -7,8 +7,8 @@
 //!   no command ever waits for a lock. Readers have their own connections and never block it.
 //! - An audit row carries a digest over itself and the row before; `inspect` finds what was changed.
 //! - Every command may be repeated: the second time it changes nothing.
-//! - Only this module names SQL. It sends nothing, and knows no secret: of passwords, sessions and
-//!   tokens it holds hashes and digests.
+//! - Only this module names SQL. It sends nothing, and knows no secret but those of second factors:
+//!   of passwords, sessions, tokens and recovery codes it holds hashes and digests.
 
 pub mod account;
 pub mod alarm;
@@ -32,7 +32,9 @@ mod reserve;
 pub mod retention;
 pub mod review;
 mod row;
+pub mod run;
 pub mod scene;
+pub mod second_factor;
 pub mod session;
 pub mod shelving;
 pub mod ticket;
@@ -47,7 +49,7 @@ use sqlx::sqlite::SqlitePool;
 use sqlx::{Sqlite, Transaction};
 use tokio::sync::watch;
 
-pub use account::{AccountRecord, Credentials, PasswordKind};
+pub use account::{AccountRecord, Credentials, Due, PasswordKind};
 pub use alarm::{
     AlarmDetail, AlarmFilter, AlarmRecord, AlarmState, Cursor, Disposition, EndReason, Page,
 };
@@ -69,7 +71,9 @@ pub use replay::{
 pub use report::FaultSpan;
 pub use retention::{Deletable, Deletion, DeletionRule, EvidenceUse, Hold, Removal};
 pub use review::Beside;
+pub use run::RunId;
 pub use scene::{SceneChange, SceneText};
+pub use second_factor::SecondFactor;
 pub use session::{SessionLimits, SessionRecord};
 pub use shelving::{NewShelf, SHELF_MAX, ShelfRecord};
 pub use ticket::{Decision, Made, NewTicket, Scope, TicketId, TicketRecord, TicketState};

@@ -8,17 +8,20 @@ use std::time::Duration;
 
 use sqlx::Row;
 
-use super::account::{Credentials, roles_of};
+use super::account::{Credentials, Due, roles_of};
 use super::audit::{self, Actor, AuditOutcome, Deed};
 use super::error::Fault;
 use super::row::parsed;
-use super::{Store, StoreError};
+use super::{Store, StoreError, Tx};
 use crate::auth::Roles;
 use crate::id::AccountId;
 
 /// Wrong passwords until an account locks itself, and for how long [P].
 pub const FAILURES_MAX: i64 = 5;
 pub const LOCKED: Duration = Duration::from_secs(15 * 60);
+
+/// Within this time of the password the second factor's code must follow [P].
+const CODE_WITHIN: Duration = Duration::from_secs(10 * 60);
 
 /// Sessions of one account at a time; a further one ends the oldest.
 const SESSIONS_MAX: i64 = 20;
@@ -52,12 +55,16 @@ pub struct SessionRecord {
     pub roles: Roles,
     /// It opens nothing but the page on which the password is changed.
     pub must_change_password: bool,
+    /// The second factor's code is still to be shown: it opens nothing but the page that asks for it.
+    pub must_show_code: bool,
+    pub has_second_factor: bool,
     pub seen_at_ms: i64,
 }
 
 impl Store {
-    /// Commits a session for whoever has shown the password of `checked`. Fails when the account
-    /// has changed since it was read.
+    /// Commits a session for whoever has shown the password of `checked`; where it says so, the
+    /// second factor's code is due before the session opens anything. Fails when the account has
+    /// changed since it was read.
     pub async fn sign_in(
         &self,
         checked: &Credentials,
@@ -118,14 +125,19 @@ impl Store {
     ) -> Result<(), Fault> {
         let now_ms = self.now_ms();
         let mut tx = self.begin().await?;
+        let is_due = checked.due == Due::Code;
+        // While a code is due wrong ones go on counting: the password alone must not forgive them.
         let taken = sqlx::query(
-            "UPDATE account SET failures = 0, locked_until_ms = NULL, signed_in_at_ms = ?1 \
+            "UPDATE account SET failures = iif(?4, failures, 0), \
+             locked_until_ms = iif(?4, locked_until_ms, NULL), \
+             signed_in_at_ms = iif(?4, signed_in_at_ms, ?1) \
              WHERE name = ?2 AND password = ?3 AND disabled_at_ms IS NULL \
              AND coalesce(locked_until_ms, 0) <= ?1",
         )
         .bind(now_ms)
         .bind(checked.name.as_str())
         .bind(&checked.password)
+        .bind(is_due)
         .execute(&mut *tx)
         .await?;
         if taken.rows_affected() == 0 {
@@ -143,18 +155,23 @@ impl Store {
         .execute(&mut *tx)
         .await?;
         sqlx::query(
-            "INSERT INTO session (sha256, account, client, created_at_ms, seen_at_ms) \
-             VALUES (?1, ?2, ?3, ?4, ?4)",
+            "INSERT INTO session (sha256, account, client, created_at_ms, seen_at_ms, code_due) \
+             VALUES (?1, ?2, ?3, ?4, ?4, ?5)",
         )
         .bind(session_sha256)
         .bind(checked.name.as_str())
         .bind(client.to_string())
         .bind(now_ms)
+        .bind(is_due)
         .execute(&mut *tx)
         .await?;
         let deed = Deed {
             who: &Actor::account(checked.name.as_str()),
-            action: "session.begun",
+            action: if is_due {
+                "session.password_shown"
+            } else {
+                "session.begun"
+            },
             object: checked.name.to_string(),
             outcome: AuditOutcome::Done,
             detail: Some(format!("from {client}")),
@@ -166,20 +183,7 @@ impl Store {
     async fn refuse_rows(&self, name: &str, client: IpAddr) -> Result<(), Fault> {
         let now_ms = self.now_ms();
         let mut tx = self.begin().await?;
-        // A lock that is over gives five more tries, one that lasts is not prolonged.
-        sqlx::query(
-            "UPDATE account SET \
-             failures = CASE WHEN locked_until_ms <= ?1 THEN 1 ELSE failures + 1 END, \
-             locked_until_ms = CASE WHEN locked_until_ms > ?1 THEN locked_until_ms \
-             WHEN locked_until_ms IS NULL AND failures + 1 >= ?2 THEN ?1 + ?3 END \
-             WHERE name = ?4",
-        )
-        .bind(now_ms)
-        .bind(FAILURES_MAX)
-        .bind(millis(LOCKED))
-        .bind(name)
-        .execute(&mut *tx)
-        .await?;
+        count_failure(&mut tx, name, now_ms).await?;
         let deed = Deed {
             who: &Actor::nobody(),
             action: "session.begun",
@@ -198,12 +202,15 @@ impl Store {
     ) -> Result<Option<SessionRecord>, Fault> {
         let now_ms = self.now_ms();
         let row = sqlx::query(
-            "SELECT s.account, s.seen_at_ms, a.roles, a.must_change FROM session s \
+            "SELECT s.account, s.seen_at_ms, s.code_due, a.roles, a.must_change, \
+             EXISTS (SELECT 1 FROM second_factor f WHERE f.account = a.name \
+             AND f.in_force_at_ms IS NOT NULL) AS has_second_factor FROM session s \
              JOIN account a ON a.name = s.account WHERE s.sha256 = ? AND s.seen_at_ms >= ? \
-             AND s.created_at_ms >= ? AND a.disabled_at_ms IS NULL",
+             AND s.created_at_ms >= iif(s.code_due, ?, ?) AND a.disabled_at_ms IS NULL",
         )
         .bind(session_sha256)
         .bind(now_ms - millis(limits.idle))
+        .bind(now_ms - millis(CODE_WITHIN.min(limits.lifetime)))
         .bind(now_ms - millis(limits.lifetime))
         .fetch_optional(&self.0.readers)
         .await?;
@@ -212,6 +219,8 @@ impl Store {
             account: parsed(&row, "account")?,
             roles: roles_of(&row)?,
             must_change_password: row.try_get("must_change")?,
+            must_show_code: row.try_get("code_due")?,
+            has_second_factor: row.try_get("has_second_factor")?,
             seen_at_ms: row.try_get("seen_at_ms")?,
         }))
     }
@@ -237,6 +246,26 @@ impl Store {
         audit::append(&mut tx, deed, now_ms).await?;
         Ok(tx.commit().await?)
     }
+}
+
+/// Counts a wrong password or code against the account, where there is one of that name, and locks it
+/// when there were too many. A lock that is over gives five more tries, one that lasts is not
+/// prolonged.
+pub(super) async fn count_failure(tx: &mut Tx, name: &str, now_ms: i64) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE account SET \
+         failures = CASE WHEN locked_until_ms <= ?1 THEN 1 ELSE failures + 1 END, \
+         locked_until_ms = CASE WHEN locked_until_ms > ?1 THEN locked_until_ms \
+         WHEN locked_until_ms IS NULL AND failures + 1 >= ?2 THEN ?1 + ?3 END \
+         WHERE name = ?4",
+    )
+    .bind(now_ms)
+    .bind(FAILURES_MAX)
+    .bind(millis(LOCKED))
+    .bind(name)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
 fn millis(duration: Duration) -> i64 {

@@ -232,6 +232,69 @@ fn a_place_is_called_by_its_building_and_elevator_unless_people_call_it_otherwis
 }
 
 #[test]
+fn a_building_or_elevator_that_is_not_listed_is_told_with_the_nearest_that_is() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let site = "[[site]]\nid = \"a\"\n[[site]]\nid = \"b\"\n";
+    let listed = "[[building]]\nid = \"t5\"\nsite = \"a\"\nname = \"Tower 5\"\nfloors = 30\n\
+        [[building]]\nid = \"t6\"\nsite = \"a\"\nname = \"Tower 6\"\nfloors = 30\n\
+        [[elevator]]\nid = \"t5-1\"\nsite = \"a\"\nbuilding = \"Tower 5\"\nname = \"Lift 1\"\n";
+    let camera = |id: &str, site: &str, kind: &str, rest: &str| {
+        format!(
+            "[[camera]]\nid = \"{id}\"\nsite = \"{site}\"\nkind = \"{kind}\"\nurl = \"file:x.mp4\"\n{rest}\n"
+        )
+    };
+    let good = [
+        camera("one", "a", "facade", "building = \"Tower 5\""),
+        // By the id here, by the name at the elevator.
+        camera(
+            "two",
+            "a",
+            "elevator",
+            "building = \"t5\"\nelevator = \"Lift 1\"",
+        ),
+        camera("three", "b", "facade", "building = \"Tower 5\""),
+        camera("four", "a", "facade", ""),
+    ];
+    let config = Config::parse(&format!("{site}{listed}{}", good.concat()), folder.path());
+    let config = config.expect("it is right");
+    let watched = config
+        .inventory
+        .cameras
+        .iter()
+        .map(|one| one.watches.as_deref());
+    let watched: Vec<_> = watched.collect();
+    assert_eq!(watched, [Some("t5"), Some("t5-1"), None, None]);
+    // The other site lists none: that is no failure, and is told.
+    assert_eq!(config.advice.len(), 1, "{:?}", config.advice);
+    assert_eq!(config.advice[0].line, Some(38));
+    assert!(config.advice[0].message.contains("lists no [[building]]"));
+
+    let bad = [
+        camera("one", "a", "facade", "building = \"Towr 6\""),
+        camera(
+            "two",
+            "a",
+            "elevator",
+            "building = \"Tower 5\"\nelevator = \"Lft 1\"",
+        ),
+        camera(
+            "three",
+            "a",
+            "elevator",
+            "building = \"Tower 6\"\nelevator = \"Lift 1\"",
+        ),
+    ];
+    let told = problems(&format!("{site}{listed}{}", bad.concat()), folder.path());
+    for expected in [
+        "plumb.toml:25: building \"Towr 6\" is no [[building]] of the camera's site; did you mean \"Tower 6\"?",
+        "plumb.toml:32: elevator \"Lft 1\" is no [[elevator]] of the camera's site; did you mean \"Lift 1\"?",
+        "plumb.toml:39: the [[elevator]] \"Lift 1\" is in another building",
+    ] {
+        assert!(told.contains(expected), "{expected} is missing in:\n{told}");
+    }
+}
+
+#[test]
 fn a_camera_code_that_cannot_be_is_told_with_its_line() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let camera = |id: &str, code: &str| {

@@ -134,45 +134,80 @@ impl Check<'_> {
         }
     }
 
-    /// Returns the id of the building or elevator that the camera watches. One that is not listed is
-    /// no failure: the reports then say that nobody watches the listed ones.
+    /// Returns the id of the building or elevator that the camera watches. A name that fits none of
+    /// those that are listed for its site is a failure: reports would silently miss the camera. Where
+    /// none is listed, reports count nothing, which is worth a word.
     fn watches(&mut self, file: &file::File, camera: &file::Camera) -> Option<String> {
         let site = camera.site.get_ref();
-        let (key, named, found) = match camera.kind {
-            Kind::Facade => {
-                let mut all = file.building.iter();
-                let found =
-                    all.find(|one| one.site.get_ref() == site && one.is_called(&camera.building));
-                (
-                    "building",
-                    &camera.building,
-                    found.map(|one| one.id.get_ref()),
-                )
-            }
-            Kind::Elevator => {
-                let mut all = file.elevator.iter();
-                let found = all.find(|one| {
-                    one.site.get_ref() == site
-                        && one.is_called(&camera.elevator)
-                        && (one.building.is_empty() || one.building == camera.building)
-                });
-                (
-                    "elevator",
-                    &camera.elevator,
-                    found.map(|one| one.id.get_ref()),
-                )
-            }
-        };
-        if found.is_none()
-            && !named.is_empty()
-            && !(file.building.is_empty() && file.elevator.is_empty())
-        {
-            let line = file::line_of(self.text, camera.id.span().start);
-            let told =
-                format!("there is no [[{key}]] {named:?}: reports do not count this camera for it");
-            self.advice.push(Problem::new(Some(line), told));
+        let buildings: Vec<_> = file
+            .building
+            .iter()
+            .filter(|one| one.site.get_ref() == site)
+            .collect();
+        let building = buildings
+            .iter()
+            .find(|one| one.is_called(camera.building()));
+        if building.is_none() {
+            let known = buildings.iter().flat_map(|one| one.names()).collect();
+            self.unlisted("building", camera.building.as_ref(), known);
         }
-        found.cloned()
+        // A building may be named by its id at one place and by its name at another.
+        let is_same_building = |named: &str| {
+            named == camera.building() || building.is_some_and(|one| one.is_called(named))
+        };
+        let elevators: Vec<_> = file
+            .elevator
+            .iter()
+            .filter(|one| one.site.get_ref() == site)
+            .filter(|one| one.building.is_empty() || is_same_building(&one.building))
+            .collect();
+        let elevator = elevators
+            .iter()
+            .find(|one| one.is_called(camera.elevator()));
+        if elevator.is_none() {
+            let listed = file
+                .elevator
+                .iter()
+                .filter(|one| one.site.get_ref() == site);
+            let fitting = elevators.iter().flat_map(|one| one.names());
+            // Those of this building first: of two that are as near the first is named.
+            let known = fitting.chain(listed.flat_map(|one| one.names())).collect();
+            self.unlisted("elevator", camera.elevator.as_ref(), known);
+        }
+        match camera.kind {
+            Kind::Facade => building.map(|one| one.id.get_ref().clone()),
+            Kind::Elevator => elevator.map(|one| one.id.get_ref().clone()),
+        }
+    }
+
+    /// Tells that a camera names a building or elevator which is not among the `known` names.
+    fn unlisted(&mut self, key: &str, named: Option<&Spanned<String>>, known: Vec<&str>) {
+        let Some(named) = named.filter(|named| !named.get_ref().is_empty()) else {
+            return;
+        };
+        let name = named.get_ref();
+        if known.is_empty() {
+            let line = file::line_of(self.text, named.span().start);
+            let told = format!(
+                "{key} {name:?}: the camera's site lists no [[{key}]], so reports count nothing for this camera"
+            );
+            self.advice.push(Problem::new(Some(line), told));
+            return;
+        }
+        let alike = |known: &str| strsim::jaro_winkler(known, name);
+        let nearest = known
+            .iter()
+            .rev()
+            .max_by(|a, b| alike(a).total_cmp(&alike(b)));
+        let nearest = nearest.copied().unwrap_or_default();
+        let told = if nearest == name {
+            format!("the [[{key}]] {name:?} is in another building than this camera says")
+        } else {
+            format!(
+                "{key} {name:?} is no [[{key}]] of the camera's site; did you mean {nearest:?}?"
+            )
+        };
+        self.tell(Some(named), told);
     }
 
     fn place(&mut self, camera: &file::Camera) -> Option<(f64, f64)> {

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::language::Language;
-use super::texts::Texts;
+use super::texts::{Texts, fill};
 use super::{Frame, page};
 use crate::auth::{Role, Roles};
 use crate::http::Service;
@@ -34,6 +34,9 @@ struct AccountView {
     state_text: &'static str,
     is_disabled: bool,
     is_own: bool,
+    has_second_factor: bool,
+    /// What is asked before it is taken away.
+    factor_sure: String,
     signed_in_at_ms: Option<i64>,
 }
 
@@ -60,7 +63,7 @@ pub(crate) async fn show(
         frame,
         accounts: accounts
             .into_iter()
-            .map(|account| account_view(t, account, &who))
+            .map(|account| account_view(language, account, &who))
             .collect(),
         tokens: tokens
             .into_iter()
@@ -69,7 +72,8 @@ pub(crate) async fn show(
     })
 }
 
-fn account_view(t: &'static Texts, account: AccountRecord, who: &Principal) -> AccountView {
+fn account_view(language: Language, account: AccountRecord, who: &Principal) -> AccountView {
+    let t = language.texts();
     let state_text = match (account.disabled_at_ms, account.locked_until_ms) {
         (Some(_), _) => t.account_disabled,
         (None, Some(_)) => t.account_locked,
@@ -90,6 +94,8 @@ fn account_view(t: &'static Texts, account: AccountRecord, who: &Principal) -> A
         roles_text: roles_text(t, &account.roles),
         state_text,
         is_disabled: account.disabled_at_ms.is_some(),
+        has_second_factor: account.has_second_factor,
+        factor_sure: fill(language.account().factor_remove_sure, &[&account.name]),
         signed_in_at_ms: account.signed_in_at_ms,
     }
 }
@@ -103,7 +109,7 @@ fn token_view(t: &'static Texts, token: TokenRecord) -> TokenView {
     }
 }
 
-fn roles_text(t: &'static Texts, roles: &Roles) -> String {
+pub(super) fn roles_text(t: &'static Texts, roles: &Roles) -> String {
     let names: Vec<&str> = roles.as_slice().iter().map(|role| t.role(role)).collect();
     names.join(" + ")
 }

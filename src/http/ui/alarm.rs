@@ -115,7 +115,10 @@ pub(crate) async fn show(
         beside: BesideView::new(api, &chosen, &detail, &frame).await?,
         may_handle: frame.is(&HANDLERS),
         may_hold: frame.is(&[Role::Manager]),
-        hold: detail.alarm.hold.clone(),
+        hold: detail.alarm.hold.clone().map(|hold| Hold {
+            by: api.store.name_of(&hold.by),
+            ..hold
+        }),
         deletion: detail.alarm.evidence_deleted,
         may_mend: frame.is(&[Role::Manager]),
         may_replay: frame.is(&[Role::Auditor])

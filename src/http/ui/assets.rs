@@ -37,6 +37,7 @@ const ASSETS: &[Asset] = &[
     script("page.js", include_str!("assets/page.js")),
     script("review.js", include_str!("assets/review.js")),
     script("replay.js", include_str!("assets/replay.js")),
+    script("reports.js", include_str!("assets/reports.js")),
     script("scene.js", include_str!("assets/scene.js")),
     script("scene-drawing.js", include_str!("assets/scene-drawing.js")),
     script("scene-fields.js", include_str!("assets/scene-fields.js")),

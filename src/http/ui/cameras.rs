@@ -9,10 +9,10 @@ use axum::response::Response;
 
 use super::language::Language;
 use super::texts::Texts;
-use super::view::{DeliveryView, site_name};
+use super::view::{DeliveryView, HealthView, site_name};
 use super::{Frame, READERS, page};
 use crate::auth::Role;
-use crate::health::{CameraHealth, Link};
+use crate::health::CameraHealth;
 use crate::http::access::Principal;
 use crate::http::error::ApiError;
 use crate::http::query::NoQuery;
@@ -41,13 +41,9 @@ struct CameraView {
     name: String,
     site: String,
     place: String,
-    tone: &'static str,
-    link_text: &'static str,
-    faults: Vec<&'static str>,
+    health: HealthView,
     error: Option<String>,
     format: String,
-    fps: String,
-    lost: u64,
     dropped: u64,
     /// None for a facade, whose every frame is looked at.
     skipped: Option<u64>,
@@ -57,17 +53,6 @@ struct CameraView {
 
 impl CameraView {
     fn new(api: &Api, t: &'static Texts, camera: &CameraInfo, health: CameraHealth) -> Self {
-        let faults: Vec<_> = health
-            .faults
-            .iter()
-            .map(|fault| t.kind_named(fault))
-            .collect();
-        let (link_text, tone) = match health.link {
-            Link::Connecting => (t.link_connecting, "warn"),
-            Link::Offline => (t.offline, "bad"),
-            Link::Online if faults.is_empty() => (t.online, "good"),
-            Link::Online => (t.online, "warn"),
-        };
         let format = match &health.codec {
             Some(codec) => format!("{codec} {}×{}", health.width_px, health.height_px),
             None => "–".to_owned(),
@@ -77,13 +62,9 @@ impl CameraView {
             name: camera.name.clone(),
             site: site_name(api, &camera.site),
             place: camera.place.clone(),
-            tone,
-            link_text,
-            faults,
+            health: HealthView::new(t, &health),
             error: health.error,
             format,
-            fps: format!("{:.1}", health.fps),
-            lost: health.packets_lost,
             dropped: health.frames_dropped,
             skipped: (camera.kind == Kind::Elevator).then_some(health.looks_skipped),
             reconnects: health.reconnects,
@@ -114,7 +95,7 @@ pub(crate) async fn show(
     page(&CamerasPage {
         online: cameras
             .iter()
-            .filter(|camera| camera.link_text == t.online)
+            .filter(|camera| camera.health.link_text == t.online)
             .count(),
         cameras,
         may_see: frame.is(&READERS),

@@ -122,7 +122,10 @@ impl TicketView {
             tone,
             is_making,
             state,
-            decided: ticket.decided_by.zip(ticket.decided_at_ms),
+            decided: ticket
+                .decided_by
+                .map(|by| api.store.name_of(&by))
+                .zip(ticket.decided_at_ms),
             note: ticket.decision_note,
             failure: ticket.failure,
             expires_at_ms: ticket.expires_at_ms,
@@ -134,7 +137,7 @@ impl TicketView {
             may_decide: is_manager && !is_own && ticket.state == TicketState::Asked,
             may_download: is_own && holds && ticket.state == TicketState::Ready,
             reason: ticket.reason,
-            asked_by: ticket.asked_by,
+            asked_by: api.store.name_of(&ticket.asked_by),
             asked_at_ms: ticket.asked_at_ms,
         }
     }

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use super::texts::{EN, Texts, ZH, records};
+use super::texts::{EN, Texts, ZH, account, checks, reasons, records};
 use crate::http::access::cookie;
 use crate::http::error::ApiError;
 use crate::http::query::NoQuery;
@@ -28,6 +28,30 @@ pub(crate) enum Language {
 }
 
 impl Language {
+    /// Returns the texts of one's own account.
+    pub(crate) fn account(self) -> &'static account::Texts {
+        match self {
+            Self::Zh => &account::ZH,
+            Self::En => &account::EN,
+        }
+    }
+
+    /// Returns the texts of a check of everything.
+    pub(crate) fn checks(self) -> &'static checks::Texts {
+        match self {
+            Self::Zh => &checks::ZH,
+            Self::En => &checks::EN,
+        }
+    }
+
+    /// Returns why a scene cannot be.
+    pub(crate) fn reasons(self) -> &'static reasons::Texts {
+        match self {
+            Self::Zh => &reasons::ZH,
+            Self::En => &reasons::EN,
+        }
+    }
+
     /// Returns the texts of the pages of records.
     pub(crate) fn records(self) -> &'static records::Texts {
         match self {

@@ -4,6 +4,7 @@
 //! A page is a template (`templates/`), its texts stand in one file a language (`texts/`), its
 //! scripts and its one style sheet in `assets/`. A page works without its script wherever it can.
 
+pub(super) mod account;
 pub(super) mod accounts;
 pub(super) mod alarm;
 pub(super) mod alarms;
@@ -13,6 +14,7 @@ pub(super) mod board;
 mod calendar;
 pub(super) mod cameras;
 mod charts;
+pub(super) mod code;
 mod facade_drawing;
 mod filter;
 pub(super) mod exports;
@@ -21,6 +23,7 @@ pub(super) mod password;
 pub(super) mod reports;
 mod period;
 pub(super) mod places;
+mod qr;
 pub(super) mod review;
 pub(super) mod replays;
 pub(super) mod scene;
@@ -36,7 +39,7 @@ use askama::Template;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 
-use super::access::Principal;
+use super::access::{Principal, Session};
 use super::error::ApiError;
 use super::query::NoQuery;
 use crate::auth::{Role, Roles};
@@ -80,6 +83,8 @@ pub(crate) struct Who {
     pub(crate) csrf: String,
     /// Nothing may be opened until the password is changed.
     pub(crate) must_change_password: bool,
+    /// Nothing may be opened until that, or something else, is done.
+    pub(crate) is_shut: bool,
     /// Alarms that a reviewer has not looked through; none for others.
     pub(crate) unreviewed: Option<u32>,
 }
@@ -105,6 +110,7 @@ impl Frame {
                 roles: who.roles.clone(),
                 csrf: session.map_or_else(String::new, |session| session.secret.csrf()),
                 must_change_password: session.is_some_and(|s| s.must_change_password),
+                is_shut: session.is_some_and(Session::is_shut),
                 unreviewed: who.unreviewed,
             }),
             ..Self::open(language, path)
@@ -114,7 +120,7 @@ impl Frame {
     /// Returns whether whoever has signed in has one of these roles.
     pub(crate) fn is(&self, roles: &[Role]) -> bool {
         let who = self.who.as_ref();
-        who.is_some_and(|who| !who.must_change_password && who.roles.any_of(roles))
+        who.is_some_and(|who| !who.is_shut && who.roles.any_of(roles))
     }
 
     /// Returns the pages that whoever has signed in may open, with their names.
@@ -244,6 +250,9 @@ pub(super) fn problem_page(
 pub(super) async fn home(who: Principal, _: NoQuery) -> Response {
     if who.session.as_ref().is_some_and(|s| s.must_change_password) {
         return go("/password");
+    }
+    if who.session.as_ref().is_some_and(Session::is_shut) {
+        return go("/account");
     }
     go(match who.roles.as_slice() {
         roles if roles.iter().any(|role| READERS.contains(role)) => "/board",

@@ -19,7 +19,7 @@ use crate::http::access::{Principal, Session};
 use crate::http::error::ApiError;
 use crate::http::query::NoQuery;
 use crate::http::v1::accounts::hashing;
-use crate::store::{PasswordKind, StoreError};
+use crate::store::{Credentials, Due, PasswordKind, StoreError};
 
 #[derive(Template)]
 #[template(path = "password.html", config = "src/http/ui/askama.toml")]
@@ -44,7 +44,7 @@ pub(crate) async fn show(
     language: Language,
     _: NoQuery,
 ) -> Result<Response, ApiError> {
-    own_session(&who)?;
+    who.own_session()?;
     told(language, &who, None)
 }
 
@@ -56,7 +56,7 @@ pub(crate) async fn change(
     _: NoQuery,
     Form(typed): Form<Typed>,
 ) -> Result<Response, ApiError> {
-    let session = own_session(&who)?;
+    let session = who.own_session()?;
     let t = language.texts();
     let now = service.api.clock.monotonic();
     if service.throttle.wait(who.client, now).is_some() {
@@ -100,6 +100,11 @@ async fn begin_again(
     let Some(checked) = store.credentials(&session.account).await? else {
         return Ok(go("/sign-in"));
     };
+    // The session that asks has shown the code already, where there is a second factor.
+    let checked = Credentials {
+        due: Due::Nothing,
+        ..checked
+    };
     let secret = ClientSecret::new_session();
     let digest = secret.digest();
     let begun = store.sign_in(&checked, &digest, who.client, limits);
@@ -110,11 +115,6 @@ async fn begin_again(
     let mut response = go("/");
     set_session(service, &mut response, Some(&secret));
     Ok(response)
-}
-
-/// Only a person has a password; a program with a token has none to change.
-fn own_session(who: &Principal) -> Result<&Session, ApiError> {
-    who.session.as_ref().ok_or(ApiError::NotSignedIn)
 }
 
 fn refusal(t: &super::Texts, bad: BadPassword) -> &'static str {

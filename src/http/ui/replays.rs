@@ -51,7 +51,7 @@ impl RowView {
                 .or_else(|| replay.recording.clone())
                 .unwrap_or_default(),
             camera: super::view::camera_name(api, &replay.camera),
-            who: replay.asked_by.clone(),
+            who: api.store.name_of(&replay.asked_by),
             at_ms: replay.asked_at_ms,
             word,
             tone,

@@ -1,6 +1,7 @@
 //! The scene of one camera, drawn on its current picture. The drawing is the script's; what a scene
 //! may be and what it covers is said by the API, so that there is one truth about both.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use askama::Template;
@@ -9,7 +10,6 @@ use axum::response::Response;
 use serde_json::json;
 
 use super::language::Language;
-use super::texts::Texts;
 use super::view::site_name;
 use super::{Frame, READERS, page};
 use crate::auth::Role;
@@ -18,7 +18,7 @@ use crate::http::access::Principal;
 use crate::http::error::ApiError;
 use crate::http::query::NoQuery;
 use crate::http::v1::cameras::find;
-use crate::scene::Kind;
+use crate::scene::{Kind, Reason};
 
 #[derive(Template)]
 #[template(path = "scene.html", config = "src/http/ui/askama.toml")]
@@ -56,13 +56,18 @@ pub(crate) async fn show(
         is_facade,
         may_change: frame.is(&[Role::Manager, Role::Maintainer]),
         is_coarse: !is_facade && !frame.is(&READERS),
-        words: words(frame.t),
+        words: words(language),
         frame,
     })
 }
 
 /// Returns the texts that the script shows, as JSON that can stand in a page.
-fn words(t: &Texts) -> String {
+fn words(language: Language) -> String {
+    let (t, why) = (language.texts(), language.reasons());
+    let reasons: BTreeMap<_, _> = Reason::ALL
+        .iter()
+        .map(|reason| (reason.as_str(), why.of(*reason)))
+        .collect();
     let words = json!({
         "line": t.scene_line, "mask": t.scene_mask, "opening": t.scene_opening,
         "car_floor": t.scene_car_floor, "floor": t.floor_word,
@@ -71,7 +76,10 @@ fn words(t: &Texts) -> String {
         "how": { "select": t.scene_how_select, "line": t.scene_how_line,
             "polygon": t.scene_how_polygon },
         "saved": t.scene_saved, "unsaved": t.scene_unsaved, "unchanged": t.scene_unchanged,
-        "failed": t.failed,
+        "failed": t.failed, "reasons": reasons,
+        // By the kinds of problem that saving meets.
+        "refusals": { "scene-changed": why.changed_meanwhile,
+            "scene-unwritable": why.file_unwritable },
         "coverage": {
             "floors": t.coverage_floors, "none": t.coverage_none,
             "openings": t.coverage_openings, "no_openings": t.coverage_no_openings,

@@ -12,8 +12,10 @@ use super::language::Language;
 use super::texts::Texts;
 use super::view::camera_name;
 use super::{Frame, page};
+use crate::auth::Role;
 use crate::health::Link;
 use crate::http::access::Principal;
+use crate::http::checks::{self, Checked, Finding, Well};
 use crate::http::error::ApiError;
 use crate::http::query::NoQuery;
 use crate::http::{Api, Service, figures, status};
@@ -26,6 +28,9 @@ struct ServicePage {
     version: &'static str,
     failed: usize,
     checks: Vec<Check>,
+    may_check: bool,
+    /// What a check of everything has found; none where none was wanted.
+    found: Option<Vec<Check>>,
     metrics: Vec<MetricGroup>,
 }
 
@@ -34,6 +39,8 @@ struct Check {
     what: String,
     tone: &'static str,
     word: &'static str,
+    /// In the reader's words; empty where there is only the detail.
+    told: String,
     /// In English, as logs and `plumb check` say it.
     detail: String,
 }
@@ -58,13 +65,73 @@ pub(crate) async fn show(
     language: Language,
     _: NoQuery,
 ) -> Result<Response, ApiError> {
+    shown(&service, &who, language, None).await
+}
+
+/// Tries everything anew and shows what came of it.
+pub(crate) async fn check(
+    State(service): State<Arc<Service>>,
+    who: Principal,
+    language: Language,
+    _: NoQuery,
+) -> Result<Response, ApiError> {
+    let findings = checks::run(&service, &who).await?;
+    let found = findings
+        .into_iter()
+        .map(|finding| row(&service.api, language, finding));
+    shown(&service, &who, language, Some(found.collect())).await
+}
+
+fn row(api: &Api, language: Language, finding: Finding) -> Check {
+    let (t, c) = (language.texts(), language.checks());
+    let what = match &finding.what {
+        Checked::Config { line } => format!("{} {line}", c.config_line),
+        Checked::Models => t.service_models.to_owned(),
+        Checked::DataDir => c.data_dir.to_owned(),
+        Checked::Camera(id) => format!("{} {}", t.camera, camera_name(api, id)),
+        Checked::Endpoint(id) => format!("{} {id}", t.receiver),
+    };
+    match finding.result {
+        Ok(well) => Check {
+            what,
+            tone: if matches!(well, Well::Noted(_)) {
+                "warn"
+            } else {
+                "good"
+            },
+            word: t.service_ok,
+            told: c.well(&well),
+            detail: match well {
+                Well::Answered(text) | Well::Noted(text) => text,
+                _ => String::new(),
+            },
+        },
+        Err(bad) => Check {
+            what,
+            tone: "bad",
+            word: t.service_bad,
+            told: c.bad(bad.why).to_owned(),
+            detail: bad.detail,
+        },
+    }
+}
+
+async fn shown(
+    service: &Service,
+    who: &Principal,
+    language: Language,
+    found: Option<Vec<Check>>,
+) -> Result<Response, ApiError> {
     let (api, t) = (&service.api, language.texts());
-    let mut checks = own_checks(&service, t).await;
+    let mut checks = own_checks(service, t).await;
     checks.extend(camera_checks(api, t));
     checks.extend(endpoint_checks(api, t).await?);
     let text = figures::render(api).await?;
+    let frame = Frame::of(language, "/service", who);
     page(&ServicePage {
-        frame: Frame::of(language, "/service", &who),
+        may_check: frame.is(&[Role::Manager, Role::Maintainer]),
+        found,
+        frame,
         version: env!("CARGO_PKG_VERSION"),
         failed: checks.iter().filter(|check| check.tone == "bad").count(),
         checks,
@@ -72,7 +139,7 @@ pub(crate) async fn show(
     })
 }
 
-fn check(t: &'static Texts, what: String, result: Result<String, String>) -> Check {
+fn observed(t: &'static Texts, what: String, result: Result<String, String>) -> Check {
     let (tone, word, detail) = match result {
         Ok(detail) => ("good", t.service_ok, detail),
         Err(detail) => ("bad", t.service_bad, detail),
@@ -81,6 +148,7 @@ fn check(t: &'static Texts, what: String, result: Result<String, String>) -> Che
         what,
         tone,
         word,
+        told: String::new(),
         detail,
     }
 }
@@ -113,10 +181,10 @@ async fn own_checks(service: &Service, t: &'static Texts) -> Vec<Check> {
         None => "not by the service: a proxy, or plain http".to_owned(),
     };
     vec![
-        check(t, t.service_ready.to_owned(), ready),
-        check(t, t.service_models.to_owned(), Ok(models.join(", "))),
-        check(t, t.service_audit_key.to_owned(), key),
-        check(t, "TLS".to_owned(), Ok(tls)),
+        observed(t, t.service_ready.to_owned(), ready),
+        observed(t, t.service_models.to_owned(), Ok(models.join(", "))),
+        observed(t, t.service_audit_key.to_owned(), key),
+        observed(t, "TLS".to_owned(), Ok(tls)),
     ]
 }
 
@@ -135,7 +203,7 @@ fn camera_checks(api: &Api, t: &'static Texts) -> Vec<Check> {
             Link::Offline => Err(health.error.unwrap_or_else(|| "offline".to_owned())),
         };
         let what = format!("{} {}", t.camera, camera_name(api, &camera.id));
-        check(t, what, result)
+        observed(t, what, result)
     });
     judged.collect()
 }
@@ -152,7 +220,7 @@ async fn endpoint_checks(api: &Api, t: &'static Texts) -> Result<Vec<Check>, Api
             None if dead > 0 => Err(waiting),
             None => Ok(waiting),
         };
-        check(t, format!("{} {}", t.receiver, endpoint.id), result)
+        observed(t, format!("{} {}", t.receiver, endpoint.id), result)
     });
     Ok(judged.collect())
 }

@@ -61,11 +61,14 @@ impl ShelfView {
             id: shelf.id,
             what: parts.join(" · "),
             reason: shelf.reason,
-            begun_by: shelf.begun_by,
+            begun_by: api.store.name_of(&shelf.begun_by),
             until_ms: shelf.until_ms,
             until: moment(shelf.until_ms),
             ended_at_ms: shelf.ended_at_ms.unwrap_or_default(),
-            ended_by: shelf.ended_by.unwrap_or_default(),
+            ended_by: shelf
+                .ended_by
+                .map(|by| api.store.name_of(&by))
+                .unwrap_or_default(),
             alarms: shelf.alarms,
         }
     }

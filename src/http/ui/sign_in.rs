@@ -21,7 +21,7 @@ use crate::http::query::NoQuery;
 use crate::http::v1::accounts::hashing;
 use crate::http::{Service, Transport};
 use crate::id::AccountId;
-use crate::store::{Credentials, StoreError};
+use crate::store::{Credentials, Due, StoreError};
 
 #[derive(Template)]
 #[template(path = "sign_in.html", config = "src/http/ui/askama.toml")]
@@ -85,8 +85,12 @@ pub(crate) async fn sign_in(
         store.refuse_sign_in(&known_part(&name), client).await?;
         return refused(language, &name, None);
     }
-    service.throttle.succeeded(client);
-    let mut response = go("/");
+    let is_code_due = checked.is_some_and(|checked| checked.due == Due::Code);
+    let to = if is_code_due { "/sign-in/code" } else { "/" };
+    if !is_code_due {
+        service.throttle.succeeded(client);
+    }
+    let mut response = go(to);
     set_session(&service, &mut response, Some(&secret));
     Ok(response)
 }

@@ -5,6 +5,7 @@ use jiff::tz::TimeZone;
 
 use super::texts::{Texts, fill};
 use crate::alarm::{AlarmKind, Origin};
+use crate::health::{CameraHealth, Link};
 use crate::http::Api;
 use crate::id::{CameraId, SiteId};
 use crate::store::{AlarmRecord, AlarmState, DeliveryRecord, DeliveryState};
@@ -128,6 +129,39 @@ pub(super) fn within(api: &Api, id: &CameraId, place: &str) -> Option<String> {
         .filter(|part| !part.is_empty() && !place.contains(part))
         .collect();
     (!unsaid.is_empty()).then(|| unsaid.join(" · "))
+}
+
+/// How a camera is, in the reader's words.
+pub(super) struct HealthView {
+    pub(super) tone: &'static str,
+    pub(super) link_text: &'static str,
+    pub(super) faults: Vec<&'static str>,
+    pub(super) fps: String,
+    pub(super) lost: u64,
+}
+
+impl HealthView {
+    /// Returns what pages show of a camera's health.
+    pub(super) fn new(t: &'static Texts, health: &CameraHealth) -> Self {
+        let faults: Vec<_> = health
+            .faults
+            .iter()
+            .map(|fault| t.kind_named(fault))
+            .collect();
+        let (link_text, tone) = match health.link {
+            Link::Connecting => (t.link_connecting, "warn"),
+            Link::Offline => (t.offline, "bad"),
+            Link::Online if faults.is_empty() => (t.online, "good"),
+            Link::Online => (t.online, "warn"),
+        };
+        Self {
+            tone,
+            link_text,
+            faults,
+            fps: format!("{:.1}", health.fps),
+            lost: health.packets_lost,
+        }
+    }
 }
 
 pub(super) fn camera_name(api: &Api, id: &CameraId) -> String {

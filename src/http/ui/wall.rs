@@ -9,9 +9,8 @@ use axum::response::Response;
 
 use super::language::Language;
 use super::texts::Texts;
-use super::view::{AlarmView, site_name};
+use super::view::{AlarmView, HealthView, site_name};
 use super::{Frame, page};
-use crate::health::Link;
 use crate::http::access::Principal;
 use crate::http::error::ApiError;
 use crate::http::query::NoQuery;
@@ -39,14 +38,10 @@ struct Tile {
     name: String,
     site: String,
     place: String,
-    tone: &'static str,
-    link_text: &'static str,
-    faults: Vec<&'static str>,
+    health: HealthView,
     /// Whether browsers play its video, and all of it may be shown; others are asked for pictures.
     is_live: bool,
     codec: String,
-    fps: String,
-    lost: u64,
     last_alarm: Option<AlarmView>,
 }
 
@@ -90,26 +85,14 @@ async fn tile(service: &Service, t: &'static Texts, camera: &CameraInfo) -> Resu
         ..AlarmFilter::default()
     };
     let last = api.store.alarms(&filter, None, 1).await?.items;
-    let faults = health.faults.iter();
-    let faults: Vec<_> = faults.map(|fault| t.kind_named(fault)).collect();
-    let (link_text, tone) = match health.link {
-        Link::Connecting => (t.link_connecting, "warn"),
-        Link::Offline => (t.offline, "bad"),
-        Link::Online if faults.is_empty() => (t.online, "good"),
-        Link::Online => (t.online, "warn"),
-    };
     Ok(Tile {
         id: camera.id.to_string(),
         name: camera.name.clone(),
         site: site_name(api, &camera.site),
         place: camera.place.clone(),
-        tone,
-        link_text,
-        faults,
+        health: HealthView::new(t, &health),
         is_live: health.codec.as_deref() == Some("h264") && !is_masked(service, &camera.id),
         codec: health.codec.unwrap_or_else(|| "–".to_owned()),
-        fps: format!("{:.1}", health.fps),
-        lost: health.packets_lost,
         last_alarm: last.first().map(|alarm| AlarmView::new(api, t, alarm)),
     })
 }

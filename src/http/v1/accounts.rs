@@ -201,6 +201,27 @@ pub(crate) async fn reset_password(
     Ok(Json(OneTimePassword { name, password }))
 }
 
+/// Takes the second factor away from somebody who lost the phone, and ends their sessions.
+#[utoipa::path(
+    post,
+    operation_id = "remove_account_second_factor",
+    path = "/api/v1/accounts/{name}/second-factor/remove",
+    tag = "people",
+    params(("name" = String, Path, description = "The account's name")),
+    responses((status = 200, description = "All accounts", body = AccountList), NotFound, Conflict)
+)]
+pub(crate) async fn remove_second_factor(
+    State(service): State<Arc<Service>>,
+    who: Principal,
+    Path(name): Path<String>,
+    query: NoQuery,
+) -> Result<Json<AccountList>, ApiError> {
+    let name = parse(&name)?;
+    let store = &service.api.store;
+    store.remove_second_factor(&name, &who.actor).await?;
+    list(State(service), query).await
+}
+
 /// Closes the account and ends its sessions. Its name stays in the log of what was done.
 #[utoipa::path(
     post,

@@ -9,6 +9,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tower_http::services::ServeFile;
+use utoipa::IntoParams;
 
 use super::alarms;
 use crate::evidence::room::below;
@@ -16,7 +17,7 @@ use crate::http::Service;
 use crate::http::error::ApiError;
 use crate::http::openapi::NotFound;
 use crate::http::problem::Problem;
-use crate::http::query::{NoQuery, shortened};
+use crate::http::query::{Given, Parameters, Query, shortened};
 use crate::store::{EvidenceFile, EvidenceState};
 
 /// A browser that shows a clip or a picture by itself may load that, and nothing else.
@@ -26,6 +27,29 @@ const MEDIA_ONLY: HeaderValue = HeaderValue::from_static(
 
 /// Revalidated each time (the digest makes that cheap), and kept by no shared cache.
 const REVALIDATE: HeaderValue = HeaderValue::from_static("private, no-cache");
+
+/// Where a file is shown.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "its field is the name that is known")]
+pub(crate) struct ShownQuery {
+    /// `board`: the snapshot, among those of all open alarms. The log then has one row for the alarm and
+    /// the session.
+    #[param(rename = "for")]
+    place: Option<String>,
+}
+
+/// The checked parameters of [`ShownQuery`]; what follows from them is `looks`' own.
+pub(crate) struct Shown;
+
+impl Parameters for Shown {
+    type Named = ShownQuery;
+
+    fn read(given: &Given) -> Result<Self, ApiError> {
+        given.checked("for", "board", |text| (text == "board").then_some(()))?;
+        Ok(Self)
+    }
+}
 
 /// One file of an alarm's evidence. Takes one range a request (a clip can be wound); its `ETag` is
 /// the file's SHA-256.
@@ -37,6 +61,7 @@ const REVALIDATE: HeaderValue = HeaderValue::from_static("private, no-cache");
     params(
         ("id" = String, Path, description = "The alarm's id, a UUID"),
         ("name" = String, Path, description = "A name out of the alarm's `files`"),
+        ShownQuery,
         ("range" = Option<String>, Header, description = "`bytes=first-last`"),
         ("if-none-match" = Option<String>, Header, description = "An `ETag` that is known"),
         ("if-range" = Option<String>, Header, description = "The `ETag` that `range` is of")
@@ -57,7 +82,7 @@ const REVALIDATE: HeaderValue = HeaderValue::from_static("private, no-cache");
 pub(crate) async fn file(
     State(service): State<Arc<Service>>,
     Path((id, name)): Path<(String, String)>,
-    _: NoQuery,
+    _: Query<Shown>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let detail = alarms::find(&service, &id).await?;

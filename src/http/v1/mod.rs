@@ -4,6 +4,7 @@ pub(super) mod accounts;
 pub(super) mod alarms;
 pub(super) mod audit;
 pub(super) mod cameras;
+pub(super) mod checks;
 pub(super) mod deliveries;
 pub(super) mod evidence;
 pub(super) mod exports;

@@ -20,7 +20,7 @@ use crate::report::{self, Acceptance, Known, TESTED_MS};
 const DAY_MS: i64 = 24 * 3600 * 1000;
 /// The period where none is given, and the longest, in days.
 const DAYS_DEFAULT: i64 = 30;
-const DAYS_MAX: i64 = 366;
+pub(in crate::http) const DAYS_MAX: i64 = 366;
 
 /// Of what time.
 #[derive(Debug, IntoParams)]
@@ -41,8 +41,8 @@ pub(crate) struct PeriodQuery {
 /// The checked parameters of [`PeriodQuery`].
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Period {
-    from_ms: Option<i64>,
-    to_ms: Option<i64>,
+    pub(in crate::http) from_ms: Option<i64>,
+    pub(in crate::http) to_ms: Option<i64>,
 }
 
 impl Parameters for Period {
@@ -119,6 +119,7 @@ pub(in crate::http) async fn table(api: &Api, period: Period) -> Result<Acceptan
         });
     }
     let faults = api.store.fault_spans(from_ms, to_ms).await?;
+    let runs = api.store.runs(from_ms, to_ms).await?;
     let rides = api.store.newest_rides(now_ms - TESTED_MS).await?;
     let scenes = api.scenes.iter().map(|(id, scene)| {
         let scene = scene.current();
@@ -140,6 +141,7 @@ pub(in crate::http) async fn table(api: &Api, period: Period) -> Result<Acceptan
         inventory: &api.inventory,
         coverage: &coverage,
         faults: &faults,
+        runs: &runs,
         rides: &rides,
         online: &is_online,
         from_ms,

@@ -42,6 +42,8 @@ pub(crate) struct SceneRecord {
     /// When it was last changed, Unix milliseconds, and by whom.
     pub changed_at_ms: Option<i64>,
     pub changed_by: Option<String>,
+    /// What pages call them.
+    pub changed_by_name: Option<String>,
     pub coverage: Coverage,
 }
 
@@ -59,7 +61,12 @@ pub(crate) struct SceneJudgement {
 pub(crate) struct SceneProblem {
     /// E.g. `facade.floor_lines[1].left`.
     pub key: String,
+    /// In English.
     pub problem: String,
+    /// The same as a word that stays, e.g. `line_below`.
+    pub reason: &'static str,
+    /// What the sentence names, in its order.
+    pub values: Vec<String>,
 }
 
 /// Takes a scene as JSON, with the keys of the scene file.
@@ -156,8 +163,10 @@ pub(crate) async fn check(
         },
         Err(error) => SceneJudgement {
             problem: Some(SceneProblem {
+                problem: error.problem.to_string(),
+                reason: error.problem.reason.as_str(),
+                values: error.problem.values,
                 key: error.key,
-                problem: error.problem,
             }),
             coverage: None,
         },
@@ -216,6 +225,9 @@ async fn record(
         scene: scene.scene.clone(),
         sha256: scene.sha256.clone(),
         changed_at_ms: change.as_ref().map(|change| change.at_ms),
+        changed_by_name: change
+            .as_ref()
+            .map(|change| service.api.store.name_of(&change.who)),
         changed_by: change.map(|change| change.who),
         coverage: scene.scene.coverage(),
     })

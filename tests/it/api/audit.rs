@@ -69,6 +69,58 @@ async fn a_look_at_evidence_is_written_down_once_in_a_while() {
 }
 
 #[tokio::test]
+async fn a_board_is_one_look_for_an_alarm_and_a_session_and_hides_no_other() {
+    let clock = Arc::new(plumb::clock::DrivenClock::new(
+        Timestamp::from_millisecond(MORNING_MS).expect("in range"),
+    ));
+    let service = Service::start_on(Limits::default(), Arc::clone(&clock) as _).await;
+    let id = service.alarm_with_evidence().await;
+    let told = service.add("li.na", "operator").await;
+    let account = "li.na".parse().expect("an id");
+    let hash = plumb::auth::password::hash("a good pass phrase");
+    let (kind, who) = (plumb::store::PasswordKind::Own, Actor::service());
+    let set = service.store.set_password(&account, &hash, kind, &who);
+    set.await.expect("committed");
+    assert!(!told.is_empty());
+    let session = || async {
+        let answer = service.sign_in("li.na", "a good pass phrase").await;
+        super::people::cookie(&answer)
+    };
+    let look = |session: String, rest: &'static str| {
+        let path = format!("/api/v1/alarms/{id}/evidence/{rest}");
+        let service = &service;
+        async move { service.with(Method::GET, &path, &session).await.status() }
+    };
+    let first = session().await;
+    // A shift of board: opened again every 20 min.
+    for _ in 0..9 {
+        let status = look(first.clone(), "snapshot.jpg?for=board").await;
+        assert_eq!(status, StatusCode::OK);
+        clock.advance(Duration::from_secs(20 * 60));
+    }
+    let rows = || service.deeds("board.seen");
+    assert_eq!(rows().await.len(), 1);
+    assert_eq!(rows().await[0].who, "li.na");
+    assert_eq!(
+        rows().await[0].object,
+        format!("{id}/evidence/snapshot.jpg")
+    );
+    // What somebody means to see is another look, also where a board has shown it, and nothing but the
+    // snapshot is for a board.
+    look(first.clone(), "snapshot.jpg").await;
+    look(first.clone(), "strobe.jpg?for=board").await;
+    clock.advance(Duration::from_secs(11 * 60));
+    look(first.clone(), "strobe.jpg?for=board").await;
+    assert_eq!(service.deeds("evidence.seen").await.len(), 3);
+    let nonsense = look(first, "snapshot.jpg?for=fun").await;
+    assert_eq!(nonsense, StatusCode::BAD_REQUEST);
+    // Who signs in again is written down again.
+    let next = session().await;
+    look(next, "snapshot.jpg?for=board").await;
+    assert_eq!(rows().await.len(), 2);
+}
+
+#[tokio::test]
 async fn what_cannot_be_written_down_is_not_shown() {
     use sqlx::Connection;
     let service = Service::start().await;

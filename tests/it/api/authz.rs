@@ -2,11 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use plumb::auth::password;
+use plumb::auth::{password, totp};
 use plumb::clock::DrivenClock;
 use plumb::http::{Access, Route as TableRow, Shows};
 use plumb::id::AccountId;
-use plumb::store::{PasswordKind, SessionLimits};
+use plumb::store::{PasswordKind, SecondFactor, SessionLimits};
 
 use super::*;
 
@@ -30,6 +30,23 @@ impl Service {
         added.await.expect("it is committed");
         let set = self.store.set_password(&name, &HASH, kind, &who);
         set.await.expect("it is committed");
+    }
+
+    /// Turns the second factor of an account on.
+    async fn add_factor(&self, role: Role) {
+        let (name, store) = (account(role), &self.store);
+        store.begin_second_factor(&name).await.expect("committed");
+        let begun = store.second_factor(&name).await.expect("readable");
+        let SecondFactor::Begun(secret) = begun else {
+            panic!("{begun:?}");
+        };
+        let now_ms = SystemClock::new().now().as_millisecond();
+        let code = secret.code_of(totp::step_at(now_ms));
+        let confirmed = store.confirm_second_factor(&name, &code, "").await;
+        assert_eq!(
+            confirmed.expect("committed").map(|codes| codes.len()),
+            Some(10)
+        );
     }
 
     /// Begins a session as after the right password.
@@ -72,18 +89,25 @@ enum Came {
     NotSignedIn,
     NotAllowed,
     ToPassword,
+    ToCode,
+    ToAccount,
     BadCsrf,
     ForeignOrigin,
 }
 
 async fn came(request: RequestBuilder) -> Came {
     let response = request.send().await.expect("an answer");
-    let status = response.status();
+    let (status, path) = (response.status(), response.url().path().to_owned());
     let to = response.headers().get("location");
     let to = to.map(|to| to.to_str().expect("text").to_owned());
     match (status, to.as_deref()) {
         (StatusCode::SEE_OTHER, Some("/sign-in")) => return Came::NotSignedIn,
         (StatusCode::SEE_OTHER, Some("/password")) => return Came::ToPassword,
+        (StatusCode::SEE_OTHER, Some("/sign-in/code")) => return Came::ToCode,
+        // From the account's own forms that is no refusal.
+        (StatusCode::SEE_OTHER, Some("/account")) if !path.starts_with("/account/") => {
+            return Came::ToAccount;
+        }
         (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => {}
         _ => return Came::Through,
     }
@@ -92,6 +116,9 @@ async fn came(request: RequestBuilder) -> Came {
         "urn:plumb:problem:not-signed-in" => Came::NotSignedIn,
         "urn:plumb:problem:not-allowed" => Came::NotAllowed,
         "urn:plumb:problem:must-change-password" => Came::ToPassword,
+        "urn:plumb:problem:must-show-code" => Came::ToCode,
+        "urn:plumb:problem:must-add-second-factor" => Came::ToAccount,
+        "urn:plumb:problem:no-person" => Came::NotAllowed,
         "urn:plumb:problem:bad-csrf" => Came::BadCsrf,
         "urn:plumb:problem:foreign-origin" => Came::ForeignOrigin,
         other => panic!("{other}"),
@@ -102,6 +129,18 @@ async fn came(request: RequestBuilder) -> Came {
 /// its own page.
 fn is_of_the_sign_in(row: &TableRow) -> bool {
     row.path == "/sign-out" || (row.path, row.method) == ("/sign-in", "POST")
+}
+
+/// The own account and its code are a person's only: a program has neither.
+fn is_of_a_person(row: &TableRow) -> bool {
+    row.path.starts_with("/account/")
+        || [
+            "/password",
+            "/account",
+            "/sign-in/code",
+            "/api/v1/session/code",
+        ]
+        .contains(&row.path)
 }
 
 #[tokio::test]
@@ -120,7 +159,7 @@ async fn every_route_is_for_its_roles_and_for_no_other() {
             continue;
         }
         let expected = |role: Option<Role>| match (row.access, role) {
-            (Access::Anyone, _) | (Access::SignedIn, Some(_)) => Came::Through,
+            (Access::Anyone, _) | (Access::Begun | Access::SignedIn, Some(_)) => Came::Through,
             (_, None) => Came::NotSignedIn,
             (Access::Roles(roles), Some(role)) if roles.contains(&role) => Came::Through,
             (Access::Roles(_), Some(_)) => Came::NotAllowed,
@@ -128,8 +167,7 @@ async fn every_route_is_for_its_roles_and_for_no_other() {
         let nobody = came(service.ask(&row, &Caller::Nobody)).await;
         assert_eq!(nobody, expected(None), "{name} without anything");
         for (role, token) in &tokens {
-            // The own password is a person's only: a program has none.
-            if row.path != "/password" {
+            if !is_of_a_person(&row) {
                 let program = came(service.ask(&row, &Caller::Token(token))).await;
                 assert_eq!(
                     program,
@@ -201,7 +239,55 @@ async fn a_one_time_password_opens_nothing_but_its_change() {
             let found = came(service.ask(&row, &Caller::Session(&session))).await;
             let expected = match row.access {
                 Access::Roles(_) => Came::ToPassword,
-                Access::Anyone | Access::SignedIn => Came::Through,
+                Access::Anyone | Access::Begun | Access::SignedIn => Came::Through,
+            };
+            assert_eq!(found, expected, "{} {} as {role}", row.method, row.path);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_password_without_its_code_opens_nothing_but_the_page_that_asks_for_it() {
+    let service = Service::start().await;
+    for role in Role::ALL {
+        service.add_account(role, PasswordKind::Own).await;
+        service.add_factor(role).await;
+        let session = service.session(role).await;
+        for row in http::routes() {
+            if is_of_the_sign_in(&row) {
+                continue;
+            }
+            let found = came(service.ask(&row, &Caller::Session(&session))).await;
+            let expected = match row.access {
+                Access::Roles(_) | Access::SignedIn => Came::ToCode,
+                Access::Anyone | Access::Begun => Came::Through,
+            };
+            assert_eq!(found, expected, "{} {} as {role}", row.method, row.path);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_role_that_asks_for_a_second_factor_opens_nothing_without() {
+    let sign_in = SignIn {
+        second_factor_roles: vec![Role::Admin],
+        ..SignIn::default()
+    };
+    let clock = Arc::new(SystemClock::new());
+    let service = Service::start_as(Limits::default(), clock, sign_in).await;
+    for role in [Role::Admin, Role::Manager] {
+        service.add_account(role, PasswordKind::Own).await;
+        let session = service.session(role).await;
+        for row in http::routes() {
+            // That leads to the page of the account in any case.
+            if is_of_the_sign_in(&row) || row.path == "/" {
+                continue;
+            }
+            let found = came(service.ask(&row, &Caller::Session(&session))).await;
+            let expected = match (row.access, role) {
+                (Access::Roles(_), Role::Admin) => Came::ToAccount,
+                (Access::Roles(roles), _) if !roles.contains(&role) => Came::NotAllowed,
+                _ => Came::Through,
             };
             assert_eq!(found, expected, "{} {} as {role}", row.method, row.path);
         }

@@ -16,6 +16,7 @@ mod reports;
 mod reviews;
 mod replays;
 mod scenes;
+mod second_factor;
 mod shelves;
 mod status;
 mod stream;
@@ -80,6 +81,10 @@ impl Service {
     }
 
     async fn start_on(limits: Limits, clock: Arc<dyn Clock>) -> Self {
+        Self::start_as(limits, clock, SignIn::default()).await
+    }
+
+    async fn start_as(limits: Limits, clock: Arc<dyn Clock>, sign_in: SignIn) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::open(folder.path(), vec![pager()], Arc::clone(&clock));
         let store = store.await.expect("an empty store");
@@ -101,9 +106,10 @@ impl Service {
             clock,
             evidence_root: folder.path().join("evidence"),
             hosts: vec!["plumb.example".to_owned()],
-            sign_in: SignIn::default(),
+            sign_in,
             tls: None,
             replayer: Some(replayer.clone()),
+            checker: Some(Arc::new(status::Tried)),
             recordings_dir: Some(folder.path().join("recordings")),
             audit_key: Some(Key::open_or_make(folder.path(), Signing::default()).expect("a key")),
             limits,

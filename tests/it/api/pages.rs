@@ -42,6 +42,10 @@ async fn two_cannot_both_take_an_alarm_and_the_second_is_told_who_has_it() {
     }
     let refused = refusal(take(&wang), 409, "taken").await;
     assert_eq!(refused["holder"], "token:li");
+    assert_eq!(
+        refused["holder_name"], "token:li",
+        "nobody has said otherwise"
+    );
     let given = service
         .act(&li, id, "assign", json!({ "to": "wang" }))
         .send();
@@ -53,6 +57,18 @@ async fn two_cannot_both_take_an_alarm_and_the_second_is_told_who_has_it() {
     );
     let refused = refusal(take(&li), 409, "taken").await;
     assert_eq!(refused["holder"], "wang");
+    let account = "wang".parse().expect("an id");
+    let admin = Actor::service();
+    let called = service
+        .store
+        .set_display_name(&account, Some("王芳"), &admin);
+    called.await.expect("committed");
+    let refused = refusal(take(&li), 409, "taken").await;
+    assert_eq!(
+        (&refused["holder"], &refused["holder_name"]),
+        (&json!("wang"), &json!("王芳"))
+    );
+    assert_eq!(refused["detail"], "王芳 has taken the alarm already.");
     refusal(
         service.act(&li, id, "assign", json!({ "to": "nobody" })),
         404,

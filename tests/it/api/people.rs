@@ -6,21 +6,21 @@ use serde_json::json;
 use super::*;
 
 impl Service {
-    async fn sign_in(&self, name: &str, password: &str) -> Response {
+    pub(super) async fn sign_in(&self, name: &str, password: &str) -> Response {
         let request = self.stranger.post(format!("{}/sign-in", self.url));
         let typed = form(&[("name", name), ("password", password)]);
         let request = request.header("content-type", FORM).body(typed);
         request.send().await.expect("an answer")
     }
 
-    async fn with(&self, method: Method, path: &str, cookie: &str) -> Response {
+    pub(super) async fn with(&self, method: Method, path: &str, cookie: &str) -> Response {
         let request = self.stranger.request(method, format!("{}{path}", self.url));
         let request = request.header("cookie", cookie);
         request.send().await.expect("an answer")
     }
 
     /// Makes an account through the API, as an admin's program, and returns its password.
-    async fn add(&self, name: &str, role: &str) -> String {
+    pub(super) async fn add(&self, name: &str, role: &str) -> String {
         let admin = add_token(&self.store, &format!("for-{name}"), Role::Admin).await;
         let request = self.stranger.post(format!("{}/api/v1/accounts", self.url));
         let request = request
@@ -32,23 +32,23 @@ impl Service {
         told["password"].as_str().expect("a password").to_owned()
     }
 
-    async fn deeds(&self, action: &str) -> Vec<plumb::store::AuditRecord> {
+    pub(super) async fn deeds(&self, action: &str) -> Vec<plumb::store::AuditRecord> {
         let mut deeds = self.store.audit_after(0, 500).await.expect("readable");
         deeds.retain(|deed| deed.action == action);
         deeds
     }
 }
 
-const FORM: &str = "application/x-www-form-urlencoded";
+pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 
-fn form(fields: &[(&str, &str)]) -> String {
+pub(super) fn form(fields: &[(&str, &str)]) -> String {
     let mut form = url::form_urlencoded::Serializer::new(String::new());
     form.extend_pairs(fields);
     form.finish()
 }
 
 /// Returns the cookie that an answer sets, as a browser sends it back.
-fn cookie(response: &Response) -> String {
+pub(super) fn cookie(response: &Response) -> String {
     let set = response.headers()["set-cookie"].to_str().expect("text");
     assert!(set.contains("; HttpOnly; SameSite=Strict"), "{set}");
     set.split(';').next().expect("a pair").to_owned()
@@ -106,7 +106,10 @@ async fn a_new_account_chooses_its_password_and_then_gets_in() {
         .expect("JSON");
     assert_eq!(
         own,
-        json!({ "name": "li.na", "roles": ["operator"], "must_change_password": false })
+        json!({
+            "name": "li.na", "roles": ["operator"], "must_change_password": false,
+            "must_show_code": false, "must_add_second_factor": false,
+        })
     );
     assert_eq!(
         service.sign_in("li.na", &told).await.status(),

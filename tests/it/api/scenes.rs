@@ -8,13 +8,34 @@ use serde_json::json;
 
 use super::*;
 
-/// No camera has a scene yet; where they will be kept.
+/// The elevator's scene, as its installer wrote it.
+const CAR: &str = "# Seen from the corner above the buttons.\n[elevator]\n\
+    car_floor = [[0.2, 0.5], [0.80, 0.5], [0.9, 1.0], [0.1, 1.0]] # without the sill\n";
+
+/// The facade's camera has no scene yet, the elevator's has one of its installer; where they are kept.
 pub(super) fn in_force(folder: &Path) -> BTreeMap<CameraId, SceneInForce> {
+    let scenes = folder.join("scenes");
     let slot = |camera: CameraInfo| {
-        let file = folder.join("scenes").join(format!("{}.toml", camera.id));
-        (camera.id, SceneInForce::new(CameraScene::default(), file))
+        let file = scenes.join(format!("{}.toml", camera.id));
+        let scene = match camera.kind {
+            scene::Kind::Facade => CameraScene::default(),
+            scene::Kind::Elevator => written(&file),
+        };
+        (camera.id, SceneInForce::new(scene, file))
     };
     cameras().into_iter().map(slot).collect()
+}
+
+fn written(file: &Path) -> CameraScene {
+    let folder = file.parent().expect("a folder");
+    std::fs::create_dir_all(folder).expect("writable");
+    std::fs::write(file, CAR).expect("writable");
+    let (scene, sha256) = plumb::config::read_scene(file).expect("a scene");
+    CameraScene {
+        scene,
+        sha256: Some(sha256),
+        text: Some(CAR.to_owned()),
+    }
 }
 
 const SCENE: &str = "/api/v1/cameras/north/scene";
@@ -84,7 +105,23 @@ async fn a_drawn_scene_is_kept_in_its_file_measured_and_written_down() {
     assert_eq!(after.len(), rows.len());
     // Nothing half-written stays behind.
     let left = std::fs::read_dir(service.folder.path().join("scenes")).expect("a folder");
-    assert_eq!(left.count(), 1);
+    assert_eq!(left.count(), 2, "one a camera");
+}
+
+#[tokio::test]
+async fn what_a_person_wrote_beside_a_scene_stays_when_it_is_drawn_anew() {
+    let service = Service::start().await;
+    let path = "/api/v1/cameras/lift-2/scene";
+    let read = service.get(path).send().await.expect("an answer");
+    let etag = read.headers()["etag"].to_str().expect("text").to_owned();
+    let mut scene = read.json::<Value>().await.expect("JSON")["scene"].take();
+    scene["elevator"]["car_floor"][1] = json!([0.85, 0.55]);
+    let put = service.request(Method::PUT, path).header("if-match", etag);
+    let drawn = put.json(&scene).send().await.expect("an answer");
+    assert_eq!(drawn.status(), StatusCode::OK);
+    let kept = service.folder.path().join("scenes/lift-2.toml");
+    let kept = std::fs::read_to_string(kept).expect("it is written");
+    assert_eq!(kept, CAR.replace("[0.80, 0.5]", "[0.85, 0.55]"));
 }
 
 #[tokio::test]
@@ -103,6 +140,8 @@ async fn of_two_who_draw_at_once_the_second_overwrites_nothing() {
     refusal(service.draw("none", &other), 400, "bad-header").await;
     let etag = service.etag().await;
     std::fs::write(service.scene_file(), "# by hand\n").expect("writable");
+    // Unlike both: drawing what is in force already changes nothing.
+    other["facade"]["floors"] = json!(14);
     let problem = refusal(service.draw(&etag, &other), 409, "conflict").await;
     let detail = problem["detail"].as_str().expect("text");
     assert!(detail.contains("changed on the disk"), "{detail}");
@@ -131,6 +170,11 @@ async fn a_scene_that_cannot_be_is_refused_by_the_name_of_its_field() {
             .await;
         let judged: Value = judged.expect("an answer").json().await.expect("JSON");
         assert_eq!(judged["problem"]["key"], key, "{judged}");
+        let reason = judged["problem"]["reason"].as_str().expect("a word");
+        assert!(
+            !reason.is_empty() && judged["problem"]["values"].is_array(),
+            "{judged}"
+        );
         assert_eq!(judged["coverage"], Value::Null);
     }
     let problem = refusal(service.draw("\"none\"", &unknown), 400, "bad-body").await;
@@ -154,7 +198,9 @@ async fn a_scene_that_cannot_be_is_refused_by_the_name_of_its_field() {
 #[tokio::test]
 async fn a_folder_that_takes_nothing_is_told_and_changes_nothing() {
     let service = Service::start().await;
-    std::fs::write(service.folder.path().join("scenes"), "no folder").expect("writable");
+    let scenes = service.folder.path().join("scenes");
+    std::fs::remove_dir_all(&scenes).expect("it is there");
+    std::fs::write(&scenes, "no folder").expect("writable");
     refusal(service.draw("\"none\"", &facade()), 409, "scene-unwritable").await;
     assert_eq!(service.etag().await, "\"none\"");
     let rows = service.store.audit_after(0, 100).await.expect("readable");

@@ -3,6 +3,8 @@
 use sqlx::Connection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
+use plumb::http::{Bad, Checked, Checker, Finding, Well, Why};
+
 use super::*;
 
 #[tokio::test]
@@ -227,4 +229,81 @@ fn every_metric_that_is_counted_is_in_the_list() {
         }
     }
     assert!(counted > 10, "the sources were not found");
+}
+
+/// Finds a camera that is well, one that is not, and a receiver that has taken its message.
+#[derive(Debug)]
+pub(super) struct Tried;
+
+impl Checker for Tried {
+    fn check(self: Arc<Self>) -> futures::future::BoxFuture<'static, Vec<Finding>> {
+        let camera = |id: &str| Checked::Camera(CameraId::parse(id).expect("an id"));
+        let findings = vec![
+            Finding {
+                what: camera("north"),
+                result: Ok(Well::Picture {
+                    codec: "H265".to_owned(),
+                    width_px: 1920,
+                    height_px: 1080,
+                }),
+            },
+            Finding {
+                what: camera("lift-2"),
+                result: Err(Bad {
+                    why: Why::Unreachable,
+                    detail: "connection refused".to_owned(),
+                }),
+            },
+            Finding {
+                what: Checked::Endpoint(EndpointId::parse("pager").expect("an id")),
+                result: Ok(Well::Answered("answered 204 in 3 ms".to_owned())),
+            },
+        ];
+        Box::pin(async { findings })
+    }
+}
+
+#[tokio::test]
+async fn a_check_of_everything_is_told_by_row_and_written_down() {
+    let service = Service::start().await;
+    let report = service.post("/api/v1/service/check").send().await;
+    let report: Value = report.expect("an answer").json().await.expect("JSON");
+    assert_eq!(report["failed"], 1, "{report}");
+    assert_eq!(
+        report["findings"][1],
+        serde_json::json!({ "what": "camera", "id": "lift-2", "ok": false, "detail": "connection refused" })
+    );
+    for (language, expected) in [
+        (
+            "en",
+            [
+                "H265 1920x1080, a picture was decoded",
+                "The camera cannot be reached",
+                "The receiver has taken the test message",
+            ],
+        ),
+        (
+            "zh",
+            [
+                "H265 1920x1080，已解码一帧画面",
+                "无法连接摄像机",
+                "接收方已收下测试消息",
+            ],
+        ),
+    ] {
+        let page = service.post("/service").header("accept-language", language);
+        let page = page
+            .send()
+            .await
+            .expect("an answer")
+            .text()
+            .await
+            .expect("text");
+        for text in expected {
+            assert!(page.contains(text), "{text} is missing in {page}");
+        }
+    }
+    let rows = service.store.audit_after(0, 100).await.expect("readable");
+    let checked = rows.iter().filter(|row| row.action == "service.checked");
+    assert_eq!(checked.count(), 3);
 }

@@ -87,7 +87,7 @@ fn pages(role: Role) -> Vec<String> {
         let may = match route.access {
             Access::Roles(roles) => roles.contains(&role),
             Access::SignedIn => true,
-            Access::Anyone => false,
+            Access::Anyone | Access::Begun => false,
         };
         let is_page = route.method == "GET" && route.shows == Shows::Page;
         if !may || !is_page || route.path == "/" {
@@ -106,15 +106,6 @@ fn pages(role: Role) -> Vec<String> {
     }
     assert!(!pages.is_empty(), "{role} may open nothing");
     pages
-}
-
-async fn speak(browser: &Browser, language: &str) {
-    let chosen = browser.run("return document.documentElement.lang").await;
-    if !chosen.as_str().expect("a language").starts_with(language) {
-        browser.click("[name=language]").await;
-        let condition = format!("document.documentElement.lang.startsWith('{language}')");
-        browser.wait_for(&condition).await;
-    }
 }
 
 #[tokio::test]

@@ -230,6 +230,19 @@ impl Browser {
             .await;
     }
 
+    /// Writes the page as it is printed on A4 into the folder of screenshots, and returns the PDF.
+    pub(super) async fn print(&self, name: &str) -> Vec<u8> {
+        let page = json!({ "page": { "width": 21.0, "height": 29.7 } });
+        let printed = self.send("/print", page).await;
+        let printed = printed.as_str().expect("base64");
+        let pdf = base64::engine::general_purpose::STANDARD.decode(printed);
+        let pdf = pdf.expect("base64");
+        let folder = screenshots();
+        fs::create_dir_all(&folder).expect("writable");
+        fs::write(folder.join(format!("{name}.pdf")), &pdf).expect("writable");
+        pdf
+    }
+
     /// Writes the whole page as a picture into the folder of screenshots.
     pub(super) async fn shoot(&self, name: &str) {
         let params = json!({ "format": "png", "captureBeyondViewport": true });

@@ -53,6 +53,7 @@ async fn an_export_is_asked_for_approved_by_another_and_downloaded() {
     boss.wait_for("document.querySelector('#ticket-1 .state.good')")
         .await;
     shoot_all(&boss, &site, &["exports", "reports", "service"], "").await;
+    reported(&boss, &site).await;
     boss.open(&format!("{site}exports")).await;
     assert_eq!(
         boss.run("return document.querySelectorAll('#ticket-1 a[download]').length")
@@ -72,11 +73,11 @@ async fn ask(asker: &Browser) {
         .fill("#export-dialog textarea", "For the police, case 7")
         .await;
     asker.shoot("export-dialog").await;
+    // The page is loaded anew once it is done.
+    asker.run("window.asked = true").await;
     asker.click("#export-dialog button.main").await;
     asker
-        .wait_for(
-            "document.querySelector('.alarm-page') && !document.querySelector('dialog[open]')",
-        )
+        .wait_for("!window.asked && document.querySelector('.alarm-page')")
         .await;
 }
 
@@ -107,4 +108,51 @@ async fn held(boss: &Browser, site: &str, id: &str) {
     )
     .await;
     boss.shoot("held").await;
+}
+
+/// Chooses the report's time on the page, which stands in its address and in that of the file, and
+/// prints it; checks everything anew.
+async fn reported(boss: &Browser, site: &str) {
+    boss.open(&format!("{site}reports")).await;
+    boss.run(
+        "const field = document.querySelector('[name=period]'); field.value = 'last_month'; \
+              field.dispatchEvent(new Event('change'))",
+    )
+    .await;
+    boss.wait_for("location.search.includes('period=last_month')")
+        .await;
+    boss.run(
+        "const field = document.querySelector('[name=from]'); field.value = '2026-01-05'; \
+              field.dispatchEvent(new Event('change'))",
+    )
+    .await;
+    boss.run("document.querySelector('[name=to]').value = '2026-01-10'")
+        .await;
+    boss.click("#period button.main").await;
+    boss.wait_for(
+        "location.search.includes('period=days') && location.search.includes('to=2026-01-10')",
+    )
+    .await;
+    let file =
+        "return new URL(document.querySelector('a[download]').href).searchParams.get('from')";
+    let from = boss.run(file).await;
+    assert!(
+        from.as_str().expect("a moment").starts_with("2026-01-0"),
+        "{from}"
+    );
+    for language in ["zh", "en"] {
+        boss.open(&format!("{site}reports?period=this_month")).await;
+        speak(boss, language).await;
+        let pdf = boss.print(&format!("report-{language}")).await;
+        assert!(pdf.starts_with(b"%PDF") && pdf.len() > 10_000);
+    }
+    boss.open(&format!("{site}service")).await;
+    boss.click("form.check button").await;
+    boss.wait_for("document.querySelectorAll('#found tbody tr').length === 3")
+        .await;
+    let found = boss.text("#found").await;
+    assert!(
+        found.contains("In use by this service") && found.contains("a picture was decoded"),
+        "{found}"
+    );
 }

@@ -3,10 +3,12 @@
 
 mod accessible;
 mod driver;
+mod escalation;
 mod review;
 mod exports;
 mod operator;
 mod scenes;
+mod second_factor;
 
 use serde_json::json;
 
@@ -40,6 +42,16 @@ async fn sign_in_first(browser: &Browser, site: &str, name: &str, told: &str) {
     browser.wait_for("location.pathname !== '/password'").await;
 }
 
+/// A facade where something falls and an elevator into which an e-bike is taken, over and over.
+fn two_cameras() -> Cameras {
+    let clip = |name: &str| fixture(name).with_extension("mp4").display().to_string();
+    let clips = [
+        format!("mirror={}", clip("facade_mirror")),
+        format!("lift={}", clip("elevator_ebike_ride")),
+    ];
+    Cameras::serve(&clips, &[])
+}
+
 fn home(cameras: &Cameras) -> Home {
     let scene = |name: &str| fixture(name).with_extension("scene.toml");
     let named = |camera: String, name: &str, place: &str| {
@@ -69,14 +81,7 @@ fn home(cameras: &Cameras) -> Home {
 
 #[tokio::test]
 async fn an_alarm_is_handled_by_two_operators_in_two_browsers() {
-    let clip = |name: &str| fixture(name).with_extension("mp4").display().to_string();
-    let cameras = Cameras::serve(
-        &[
-            format!("mirror={}", clip("facade_mirror")),
-            format!("lift={}", clip("elevator_ebike_ride")),
-        ],
-        &[],
-    );
+    let cameras = two_cameras();
     let home = home(&cameras);
     let (li, wang) = (
         add(&home, "li.na", "operator"),
@@ -300,42 +305,65 @@ async fn administered(browser: &Browser, site: &str, told: &str) {
     shoot_all(browser, site, &["accounts"], "").await;
 }
 
-/// Takes pictures of pages, wide and as on a phone, in both languages.
+/// Makes the pages speak a language.
+async fn speak(browser: &Browser, language: &str) {
+    let chosen = browser.run("return document.documentElement.lang").await;
+    if !chosen.as_str().expect("a language").starts_with(language) {
+        browser.click("[name=language]").await;
+        let condition = format!("document.documentElement.lang.startsWith('{language}')");
+        browser.wait_for(&condition).await;
+    }
+}
+
+/// Takes a picture of the page as it stands, which must not be wider than the window.
+async fn shoot(browser: &Browser, name: &str, width_px: u32, language: &str) {
+    browser
+        .shoot(&format!("{name}-{width_px}-{language}"))
+        .await;
+    let wide = browser
+        .run("return document.documentElement.scrollWidth")
+        .await;
+    assert!(
+        wide.as_u64() <= Some(u64::from(width_px)),
+        "{name} is {wide} px wide in a window of {width_px}"
+    );
+}
+
+/// Takes pictures of the page as it stands, wide and as on a phone, in a language.
+async fn shoot_here(browser: &Browser, name: &str, language: &str) {
+    speak(browser, language).await;
+    for width_px in [1440, 390] {
+        browser.resize(width_px).await;
+        shoot(browser, name, width_px, language).await;
+    }
+    browser.resize(1440).await;
+}
+
+/// Takes pictures of pages, wide and as on a phone, in both languages; leaves them in English.
 async fn shoot_all(browser: &Browser, site: &str, pages: &[&str], id: &str) {
+    let mut named: Vec<(String, String)> = pages
+        .iter()
+        .map(|page| (page.replace('/', "-"), (*page).to_owned()))
+        .collect();
+    if pages.contains(&"alarms") {
+        named.push(("alarm".to_owned(), format!("alarms/{id}")));
+    }
+    shoot_named(browser, site, &named).await;
+}
+
+/// Takes pictures of pages, each with the name of its pictures and its path, as [`shoot_all`] does.
+async fn shoot_named(browser: &Browser, site: &str, pages: &[(String, String)]) {
     for language in ["zh", "en"] {
-        browser.open(&format!("{site}{}", pages[0])).await;
-        let other = browser
-            .run("return document.querySelector('[name=language]').value")
-            .await;
-        if other == json!(language) {
-            browser.click("[name=language]").await;
-            let lang = format!("document.documentElement.lang.startsWith('{language}')");
-            browser.wait_for(&lang).await;
-        }
-        let mut paths: Vec<(String, String)> = pages
-            .iter()
-            .map(|page| (page.replace('/', "-"), (*page).to_owned()))
-            .collect();
-        if pages.contains(&"alarms") {
-            paths.push(("alarm".to_owned(), format!("alarms/{id}")));
-        }
+        browser.open(&format!("{site}{}", pages[0].1)).await;
+        speak(browser, language).await;
         for width_px in [1440, 390] {
             browser.resize(width_px).await;
-            for (name, path) in &paths {
+            for (name, path) in pages {
                 browser.open(&format!("{site}{path}")).await;
                 browser
-                    .wait_for("[...document.images].every((i) => i.complete && (i.src || i.classList.contains('none')))")
+                    .wait_for("[...document.images].every((i) => i.complete && (i.src || i.hidden || i.classList.contains('none')))")
                     .await;
-                browser
-                    .shoot(&format!("{name}-{width_px}-{language}"))
-                    .await;
-                let wide = browser
-                    .run("return document.documentElement.scrollWidth")
-                    .await;
-                assert!(
-                    wide.as_u64() <= Some(u64::from(width_px)),
-                    "{name} is {wide} px wide in a window of {width_px}"
-                );
+                shoot(browser, name, width_px, language).await;
             }
         }
         browser.resize(1440).await;

@@ -1,7 +1,7 @@
 //! What an operator does beside taking alarms: shelving, and watching the cameras live.
 
 use super::driver::{Browser, Driver};
-use super::{add, sign_in_first};
+use super::{add, shoot_named, sign_in_first};
 use crate::cameras::{Cameras, H264, H265, clip};
 use crate::service::{Home, fixture, rtsp_camera};
 
@@ -146,35 +146,9 @@ async fn audited(browser: &Browser, site: &str) {
     assert!(count <= 4, "a row for each of {count} pictures");
 }
 
-/// Takes pictures of the page, wide and as on a phone, in both languages; leaves it in English.
+/// Takes pictures of the page that is open; leaves it in English.
 async fn shoot(browser: &Browser, site: &str, name: &str) {
     let here = browser.run("return location.pathname.slice(1)").await;
     let here = here.as_str().expect("a path").to_owned();
-    for language in ["zh", "en"] {
-        let button = "document.querySelector('[name=language]')";
-        let other = browser.run(&format!("return {button}.value")).await;
-        if other == language {
-            browser.click("[name=language]").await;
-            let lang = format!("document.documentElement.lang.startsWith('{language}')");
-            browser.wait_for(&lang).await;
-        }
-        for width_px in [1440, 390] {
-            browser.resize(width_px).await;
-            browser.open(&format!("{site}{here}")).await;
-            browser
-                .wait_for("[...document.images].every((i) => i.complete && (i.src || i.hidden || i.classList.contains('none')))")
-                .await;
-            browser
-                .shoot(&format!("{name}-{width_px}-{language}"))
-                .await;
-            let wide = browser
-                .run("return document.documentElement.scrollWidth")
-                .await;
-            assert!(
-                wide.as_u64() <= Some(u64::from(width_px)),
-                "{name} is {wide} px wide in a window of {width_px}"
-            );
-        }
-        browser.resize(1440).await;
-    }
+    shoot_named(browser, site, &[(name.to_owned(), here)]).await;
 }

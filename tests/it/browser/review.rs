@@ -4,14 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn an_event_is_found_in_two_clicks_and_looked_through() {
-    let clip = |name: &str| fixture(name).with_extension("mp4").display().to_string();
-    let cameras = Cameras::serve(
-        &[
-            format!("mirror={}", clip("facade_mirror")),
-            format!("lift={}", clip("elevator_ebike_ride")),
-        ],
-        &[],
-    );
+    let cameras = two_cameras();
     let home = home(&cameras);
     let chen = add(&home, "chen", "manager");
     let service = home.run();

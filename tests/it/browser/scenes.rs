@@ -65,6 +65,7 @@ async fn a_scene_is_drawn_and_the_next_fall_has_a_floor() {
     let digest = one
         .run("return document.querySelector('#scene').dataset.sha256")
         .await;
+    refused_in_chinese(&one).await;
     shoot_all(&one, &site, &["cameras/mirror/scene"], "").await;
     one.open(&format!("{site}board")).await;
     one.wait_for("[...document.querySelectorAll('#raised .floor')].some((it) => it.textContent.startsWith('Floor '))")
@@ -134,6 +135,27 @@ async fn draw(browser: &Browser) {
     browser
         .wait_for("document.querySelector('#problem').hidden")
         .await;
+}
+
+/// A reader of Chinese is told in Chinese why a scene cannot be.
+async fn refused_in_chinese(browser: &Browser) {
+    browser.click("[name=language]").await;
+    browser
+        .wait_for("document.documentElement.lang.startsWith('zh')")
+        .await;
+    browser
+        .wait_for("document.querySelector('[data-key=floor_lines-1-floor]')")
+        .await;
+    set(browser, "[data-key=floor_lines-1-floor]", "3").await;
+    browser
+        .wait_for("document.querySelector('#problem').innerText.includes('画在了')")
+        .await;
+    browser.shoot("scene-refused-1440-zh").await;
+    browser.click("#undo").await;
+    browser
+        .wait_for("document.querySelector('#problem').hidden")
+        .await;
+    browser.click("[name=language]").await;
 }
 
 /// Puts a value into a field as a person does who leaves it then.

@@ -101,13 +101,13 @@ impl Drop for Running {
 }
 
 /// The receiver of the demo: a program that checks each signature with code of its own.
-struct Receiver {
+pub(crate) struct Receiver {
     running: Running,
-    port: u16,
+    pub(crate) port: u16,
 }
 
 impl Receiver {
-    fn start(port: u16) -> Self {
+    pub(crate) fn start(port: u16) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/receive.py");
         let mut command = Command::new("python3");
         command.arg(script).args([
@@ -124,7 +124,7 @@ impl Receiver {
 
     /// Returns the data of the first webhook of type `kind` that `wanted` says yes to. Every
     /// webhook on the way must be signed rightly.
-    fn wait_for(&self, kind: &str, mut wanted: impl FnMut(&Value) -> bool) -> Value {
+    pub(crate) fn wait_for(&self, kind: &str, mut wanted: impl FnMut(&Value) -> bool) -> Value {
         self.running.wait_for(kind, |line| {
             let delivery: Value = serde_json::from_str(line).expect("a line of JSON");
             assert_eq!(delivery["valid"], true, "a wrong signature: {delivery}");

@@ -41,6 +41,7 @@ document.getElementById("add-token")?.addEventListener("submit", (event) => {
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-do]");
   if (!button) return;
+  if (button.dataset.sure && !confirm(button.dataset.sure)) return;
   const row = button.closest("tr");
   const of = row.dataset.name ? `/api/v1/accounts/${row.dataset.name}` : `/api/v1/tokens/${row.dataset.token}`;
   try {

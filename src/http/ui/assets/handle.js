@@ -51,7 +51,7 @@ export async function handle(act, id, after) {
     tell(message.dataset.done, "good");
     after(id);
   } catch (error) {
-    const holder = error.problem?.holder;
+    const holder = error.problem?.holder_name;
     tell(holder ? message.dataset.taken.replace("{}", holder)
       : `${message.dataset.failed}: ${error.message}`, "bad");
     after(id);

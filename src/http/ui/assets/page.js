@@ -30,4 +30,6 @@ export async function change(path, body) {
   return json;
 }
 
+// Where the pages stand in one row, the one that is open may be out of sight.
+document.querySelector(".bar nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 showTimes(document);

@@ -109,8 +109,15 @@ function ask() {
     const turn = ++asked;
     const { answer, json } = await send("POST", `${path}/check`).catch(() => ({}));
     if (turn !== asked || !answer) return;
-    show(answer.ok ? json.problem : { key: json.key, problem: json.detail }, json.coverage);
+    show(answer.ok ? told(json.problem) : { key: json.key, text: json.detail }, json.coverage);
   }, 150);
+}
+
+/** The service's judgement in the reader's words. */
+function told(problem) {
+  if (!problem) return undefined;
+  const text = words.reasons[problem.reason];
+  return { key: problem.key, text: text ? fill(text, ...problem.values) : problem.problem };
 }
 
 function fill(text, ...values) {
@@ -128,14 +135,14 @@ function show(problem, coverage) {
   const refusal = document.getElementById("problem");
   if (refusal) {
     refusal.hidden = !problem;
-    refusal.textContent = problem ? `${fields.nameOf(problem.key)}: ${problem.problem}` : "";
+    refusal.textContent = problem ? `${fields.nameOf(problem.key)}: ${problem.text}` : "";
   }
   fields.mark(problem?.key);
-  if (coverage) document.getElementById("coverage").replaceChildren(...told(coverage));
+  if (coverage) document.getElementById("coverage").replaceChildren(...covered(coverage));
 }
 
 /** What is covered, in sentences. */
-function told(coverage) {
+function covered(coverage) {
   if (!isFacade) {
     const share = Math.round(coverage.car_floor_share * 100);
     return [line(share ? fill(words.coverage.car, share) : words.coverage.no_car)];
@@ -174,7 +181,7 @@ function taken(answer, json) {
   model.etag = answer.headers.get("etag");
   model.state = whole(json.scene);
   model.saved = JSON.stringify(model.state);
-  document.getElementById("changed-by").textContent = json.changed_by ?? "–";
+  document.getElementById("changed-by").textContent = json.changed_by_name ?? "–";
   document.getElementById("changed-at").textContent = json.changed_at_ms ? clockText(json.changed_at_ms) : "";
   show(undefined, json.coverage);
   drawing.show();
@@ -194,8 +201,11 @@ async function save() {
     taken(answer, json);
     tell(words.saved, "good");
   } else {
-    if (json?.key) show({ key: json.key, problem: json.detail });
-    tell(`${words.failed}: ${json?.detail ?? ""}`, "bad");
+    // What is wrong with the drawing is asked for, which tells it in the reader's words.
+    if (json?.key) ask();
+    const kind = json?.type?.split(":").at(-1);
+    const why = words.refusals[kind] ?? (kind === "bad-scene" ? "" : json?.detail ?? "");
+    tell([words.failed, why].filter(Boolean).join(": "), "bad");
   }
 }
 

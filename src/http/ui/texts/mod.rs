@@ -24,6 +24,9 @@ macro_rules! texts {
     };
 }
 
+pub(crate) mod account;
+pub(crate) mod checks;
+pub(crate) mod reasons;
 pub(crate) mod records;
 
 texts!(

@@ -3,6 +3,7 @@
 use super::super::fill;
 use super::Texts;
 use crate::report::{Acceptance, Figure, Gap, Rate};
+use crate::store::Span;
 
 impl Texts {
     /// Returns what people call a rate.
@@ -67,6 +68,7 @@ impl Texts {
             self.gaps,
         ];
         let mut rows = vec![head.map(str::to_owned).to_vec()];
+        rows.extend(table.unwatched.iter().map(|span| self.unwatched_row(span)));
         for site in &table.sites {
             for rate in &site.rates {
                 rows.push(self.rate_row(&site.name, rate));
@@ -87,6 +89,26 @@ impl Texts {
         rows
     }
 
+    /// Returns in one sentence how much of the period nobody watched; none where the service ran all
+    /// the time, but for the minute that a start takes.
+    pub(crate) fn unwatched(&self, table: &Acceptance) -> Option<String> {
+        const SAID_FROM_HOURS: f64 = 1.0 / 60.0;
+        let missed = table.hours - table.watched_hours;
+        let hours = [table.hours, table.watched_hours, missed].map(|hours| self.amount(&hours));
+        let text = fill(self.report_unwatched, &[&hours[0], &hours[1], &hours[2]]);
+        (missed >= SAID_FROM_HOURS).then_some(text)
+    }
+
+    /// Returns a time that nobody watched, as a row of its own: how many hours lack in each rate.
+    fn unwatched_row(&self, span: &Span) -> Vec<String> {
+        let hours = (span.to_ms - span.from_ms) as f64 / 3_600_000.0;
+        let mut row = vec![String::new(); 8];
+        row[1] = self.report_unwatched_row.to_owned();
+        row[2] = format!("{} – {}", moment(span.from_ms), moment(span.to_ms));
+        row[4] = self.amount(&hours);
+        row
+    }
+
     fn rate_row(&self, site: &str, rate: &Rate) -> Vec<String> {
         vec![
             site.to_owned(),
@@ -100,4 +122,14 @@ impl Texts {
             String::new(),
         ]
     }
+}
+
+/// Returns a moment as people write it, in this machine's zone.
+fn moment(at_ms: i64) -> String {
+    let at = jiff::Timestamp::from_millisecond(at_ms);
+    let zoned = at.map(|at| at.to_zoned_datetime(jiff::tz::TimeZone::system()));
+    zoned.map_or_else(
+        |_| String::new(),
+        |at| at.strftime("%Y-%m-%d %H:%M").to_string(),
+    )
 }

@@ -1,0 +1,79 @@
+//! What a check by the running service says.
+
+mod en;
+mod zh;
+
+pub(crate) use en::EN;
+pub(crate) use zh::ZH;
+
+use super::fill;
+use crate::http::checks::{Well, Why};
+
+texts!(
+    check,
+    check_hint,
+    check_done,
+    check_note,
+    config_line,
+    data_dir,
+    // What is well.
+    loaded,
+    writable,
+    in_use,
+    picture,
+    answered,
+    // What is not.
+    models_bad,
+    data_dir_bad,
+    unreachable,
+    no_picture,
+    refused,
+    late,
+);
+
+impl Texts {
+    /// Returns what is well, in the reader's words.
+    pub(crate) fn well(&self, well: &Well) -> String {
+        match well {
+            Well::Loaded {
+                names,
+                provider,
+                threads,
+            } => fill(
+                self.loaded,
+                &[&names.join(", "), provider, &threads.to_string()],
+            ),
+            Well::Writable => self.writable.to_owned(),
+            Well::InUse => self.in_use.to_owned(),
+            Well::Picture {
+                codec,
+                width_px,
+                height_px,
+            } => fill(self.picture, &[codec, width_px, height_px]),
+            Well::Answered(_) => self.answered.to_owned(),
+            Well::Noted(_) => self.check_note.to_owned(),
+        }
+    }
+
+    /// Returns what is not well, in the reader's words.
+    pub(crate) fn bad(&self, why: Why) -> &'static str {
+        match why {
+            Why::Models => self.models_bad,
+            Why::DataDir => self.data_dir_bad,
+            Why::Unreachable => self.unreachable,
+            Why::NoPicture => self.no_picture,
+            Why::Refused => self.refused,
+            Why::Late => self.late,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_is_empty_or_left_in_the_other_language() {
+        super::super::check_languages(&ZH.all(), &EN.all());
+    }
+}
