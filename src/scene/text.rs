@@ -129,6 +129,9 @@ fn put_list(table: &mut dyn TableLike, key: &str, items: &[String]) -> Option<()
 /// stands before the next.
 fn merge(array: &mut Array, new: &[Value]) {
     let old: Vec<Value> = array.iter().cloned().collect();
+    if old.iter().map(said).eq(new.iter().map(said)) {
+        return;
+    }
     let places = places(&old, new);
     let is_tall = old.iter().any(|item| prefix(item).contains('\n')) || !is_points(new);
     let fresh = |index: usize| match (is_tall, index) {
