@@ -72,10 +72,25 @@ lint: deps ## Format check and clippy, warnings refused
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 
-bench: build ## Measure each stage (criterion) and the whole pipeline
+bench: build ## Measure each stage (criterion) and the whole pipeline, beside the figures kept from before
 	$(CARGO) bench --locked
-	target/release/plumb bench --kind facade --streams 4 --seconds 30
-	target/release/plumb bench --kind elevator --streams 4 --seconds 30
+	$(PYTHON) benches/table.py target/release/plumb
+
+bench-peers: build target/peers/made ## Measure what a user would take instead: OpenCV, and Python's ONNX Runtime
+	target/peers/bin/python benches/peers/compare.py target/release/plumb
+
+target/peers/made: benches/peers/requirements.txt
+	test -x target/peers/bin/python || $(PYTHON) -m venv target/peers
+	target/peers/bin/python -m pip install --quiet --requirement $<
+	touch $@
+
+bench-charts: build ## Draw cost against streams, resolution and detections: benches/charts
+	$(PYTHON) benches/charts.py target/release/plumb
+
+MINUTES ?= 60
+STREAMS ?= 4
+soak: build ## Watch the memory of STREAMS=4 busy streams for MINUTES=60
+	$(PYTHON) benches/soak.py target/release/plumb --streams $(STREAMS) --minutes $(MINUTES)
 
 # What the generators, the evaluation and the training need; another environment: `make eval VENV=…`.
 VENV ?= .venv
@@ -114,4 +129,4 @@ clean: ## Remove what was built
 	$(CARGO) clean
 	rm -rf lib
 
-.PHONY: help deps runtime axe build demo test lint bench eval-deps eval eval-quick train-deps train clean
+.PHONY: help deps runtime axe build demo test lint bench bench-peers bench-charts soak eval-deps eval eval-quick train-deps train clean

@@ -1,5 +1,5 @@
-//! What a facade's frame costs after decoding, at 1080p on one core: motion and tracks, on a facade
-//! on which nothing happens and on one in the rain.
+//! What a facade's frame costs after decoding, at 1080p on one core: motion, tracks, and both, on a
+//! facade on which nothing happens and on one in the rain.
 
 use std::hint::black_box;
 
@@ -52,6 +52,36 @@ fn frame_cost(criterion: &mut Criterion) {
                     while let Some(look) = motion.look(&mut candidates) {
                         tracker.take(look.at, look.step_s, &candidates);
                     }
+                }
+                black_box(tracker.tracks().len())
+            });
+        });
+        group.bench_function(format!("{name} motion alone"), |bencher| {
+            bencher.iter(|| {
+                let (mut motion, mut candidates) = (Motion::default(), Vec::new());
+                let mut count = 0;
+                for frame in &frames {
+                    motion.push(frame);
+                    while motion.look(&mut candidates).is_some() {
+                        count += candidates.len();
+                    }
+                }
+                black_box(count)
+            });
+        });
+        let (mut motion, mut looks) = (Motion::default(), Vec::new());
+        for frame in &frames {
+            motion.push(frame);
+            let mut candidates = Vec::new();
+            while let Some(look) = motion.look(&mut candidates) {
+                looks.push((look, std::mem::take(&mut candidates)));
+            }
+        }
+        group.bench_function(format!("{name} tracks alone"), |bencher| {
+            bencher.iter(|| {
+                let mut tracker = Tracker::new(WIDTH_PX, HEIGHT_PX);
+                for (look, candidates) in &looks {
+                    tracker.take(look.at, look.step_s, candidates);
                 }
                 black_box(tracker.tracks().len())
             });
