@@ -34,9 +34,21 @@ pub(super) struct Expected {
     pub floor: Option<i32>,
     /// A ride: when half of the e-bike is inside.
     pub half_inside_at_s: Option<f64>,
+    /// A ride: when the e-bike has left.
+    pub left_at_s: Option<f64>,
 }
 
+/// How long before it is due and after it is over an alarm's cause may be in the picture.
+const AROUND_S: f64 = 5.0;
+
 impl Expected {
+    /// Returns whether it has anything to do with what happens from `from_s` to `to_s`.
+    pub(super) fn is_within(&self, from_s: f64, to_s: f64) -> bool {
+        let due_s = self.due_at_s();
+        let over_s = self.left_at_s.unwrap_or(due_s) + AROUND_S;
+        due_s - AROUND_S < to_s && over_s > from_s
+    }
+
     /// Returns the moment from which the alarm could have been raised.
     pub(super) fn due_at_s(&self) -> f64 {
         self.two_storeys_at_s

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::{Activity, Args, usage};
-use crate::cli::fixtures;
+use crate::cli::fixtures::{self, Expected};
 use crate::clock::StreamTime;
 use crate::config::Config;
 use crate::decode::Decoder;
@@ -36,15 +36,15 @@ pub(super) struct Load {
 impl Load {
     /// Finds or makes the clip. Fails when there is none or it cannot be read.
     pub(super) fn prepare(args: &Args, kind: Kind) -> anyhow::Result<Self> {
-        let (clip, scene) = match &args.clip {
-            Some(clip) => (clip.clone(), None),
+        let (clip, scene, expected) = match &args.clip {
+            Some(clip) => (clip.clone(), None, Vec::new()),
             None => {
                 let name = match kind {
                     Kind::Facade => "facade_day_fall",
                     Kind::Elevator => "elevator_ebike_ride",
                 };
                 let fixture = fixtures::read(&fixtures::folder(args.fixtures.as_deref())?, name)?;
-                (fixture.clip, Some(fixture.scene))
+                (fixture.clip, Some(fixture.scene), fixture.truth.alarm)
             }
         };
         let folder = std::env::temp_dir().join(format!("plumb-bench-{}", std::process::id()));
@@ -52,7 +52,7 @@ impl Load {
             .with_context(|| format!("cannot make {}", folder.display()))?;
         let clip = match args.activity {
             Activity::Busy => std::path::absolute(clip)?,
-            Activity::Quiet => quiet_group(&clip, kind, &folder)?,
+            Activity::Quiet => quiet_group(&clip, kind, &expected, &folder)?,
         };
         let scene = scene.map(std::path::absolute).transpose()?;
         Ok(Self {
@@ -147,14 +147,19 @@ const QUIET_S: f64 = 60.0;
 
 /// Writes one group of the clip's pictures, over and over on one timeline, as a clip of its own and
 /// returns its path: a facade's first, for what falls hardly shows in a packet's size, and of a car
-/// the one in which least moves.
-fn quiet_group(clip: &Path, kind: Kind, folder: &Path) -> anyhow::Result<PathBuf> {
+/// the one in which least moves and no e-bike is.
+fn quiet_group(
+    clip: &Path,
+    kind: Kind,
+    expected: &[Expected],
+    folder: &Path,
+) -> anyhow::Result<PathBuf> {
     let info = Arc::clone(Recording::open(clip)?.info());
     let packets = read(clip)?;
     let path = folder.join("quiet.mp4");
     let group = match kind {
         Kind::Facade => packets.chunk_by(|_, next| !next.key).next(),
-        Kind::Elevator => Some(quietest(&packets)),
+        Kind::Elevator => quietest(&packets, expected),
     };
     let packets = repeated(group.unwrap_or(&packets));
     let until = packets.iter().map(|packet| packet.at).max();
@@ -163,19 +168,24 @@ fn quiet_group(clip: &Path, kind: Kind, folder: &Path) -> anyhow::Result<PathBuf
     Ok(path)
 }
 
-/// Returns the group of pictures whose other pictures are smallest on average.
-fn quietest(packets: &[Packet]) -> &[Packet] {
+/// Returns the group of pictures whose other pictures are smallest on average, of those that have
+/// nothing to do with an expected alarm.
+fn quietest<'p>(packets: &'p [Packet], expected: &[Expected]) -> Option<&'p [Packet]> {
     let groups = packets.chunk_by(|_, next| !next.key);
     let mean_bytes = |group: &[Packet]| {
         let bytes: usize = group[1..].iter().map(|packet| packet.data.len()).sum();
         bytes / (group.len() - 1).max(1)
     };
+    let is_free = |group: &[Packet]| {
+        let at_s = |packet: Option<&Packet>| packet.map_or(0.0, |packet| packet.at.as_secs_f64());
+        let (from_s, to_s) = (at_s(group.first()), at_s(group.last()));
+        !expected.iter().any(|alarm| alarm.is_within(from_s, to_s))
+    };
     // A recording's last group may be a stump.
     let length = groups.clone().map(<[Packet]>::len).max().unwrap_or(0);
-    let whole = groups.filter(|group| group.len() > 1 && 2 * group.len() >= length);
-    whole
+    groups
+        .filter(|group| group.len() > 1 && 2 * group.len() >= length && is_free(group))
         .min_by_key(|group| mean_bytes(group))
-        .unwrap_or(packets)
 }
 
 /// Returns the group of pictures for [`QUIET_S`], each round right after the one before.
