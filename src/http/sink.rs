@@ -11,8 +11,8 @@ use axum::http::StatusCode;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// What is called with each message.
-type Received = Arc<dyn Fn(&[u8]) + Send + Sync>;
+/// Called with each message just before it is answered.
+pub type Received = Arc<dyn Fn(&[u8]) + Send + Sync>;
 
 /// A receiver that runs until it is dropped.
 pub struct Sink {
@@ -21,8 +21,7 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// Starts a receiver on a free port of loopback; `received` is called with each message just before
-    /// it is answered. Fails when no port is free.
+    /// Starts a receiver on a free port of loopback. Fails when no port is free.
     pub async fn start(received: Received) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
