@@ -11,9 +11,9 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 # Build: FFmpeg's headers and what generates its bindings. Run: FFmpeg's program makes and checks
 # clips in tests; GStreamer's RTSP server is the camera of the demo and the tests; Chromium and its
-# driver open the console in tests, with a font that has Chinese.
+# driver open the console in tests, with a font that has Chinese; openssl checks what is signed.
 PACKAGES := libavcodec-dev libavformat-dev libavutil-dev libswscale-dev libavfilter-dev libavdevice-dev \
-	clang libclang-dev pkg-config nasm ffmpeg python3-pip \
+	clang libclang-dev pkg-config nasm ffmpeg openssl python3-pip \
 	python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-rtsp gstreamer1.0-tools \
 	gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly \
 	chromium chromium-driver fonts-wqy-microhei

@@ -115,6 +115,8 @@ impl Clock for SystemClock {
 pub struct DrivenClock {
     start: Timestamp,
     elapsed_us: AtomicI64,
+    /// By how much the wall clock was set back.
+    back_us: AtomicI64,
 }
 
 impl DrivenClock {
@@ -123,7 +125,13 @@ impl DrivenClock {
         Self {
             start,
             elapsed_us: AtomicI64::new(0),
+            back_us: AtomicI64::new(0),
         }
+    }
+
+    /// Sets the wall clock back by `step`, as somebody or a time server may; monotonic time goes on.
+    pub fn set_back(&self, step: Duration) {
+        self.back_us.fetch_add(micros(step), Ordering::SeqCst);
     }
 
     /// Moves the clock on by `step`.
@@ -134,8 +142,9 @@ impl DrivenClock {
 
 impl Clock for DrivenClock {
     fn now(&self) -> Timestamp {
-        self.start
-            .checked_add(self.monotonic())
+        let back = Duration::from_micros(self.back_us.load(Ordering::SeqCst).unsigned_abs());
+        let on = self.start.checked_add(self.monotonic());
+        on.and_then(|on| on.checked_sub(back))
             .unwrap_or(Timestamp::MAX)
     }
 

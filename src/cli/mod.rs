@@ -18,6 +18,7 @@ mod output;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use rustix::fs::Mode;
 
 pub use output::{Output, UsageError};
 
@@ -59,6 +60,8 @@ enum Command {
 /// Parses the command line, runs the command, prints its error, returns its exit code.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    // Evidence, keys and bundles are for whoever the service runs as, and so is all else it writes.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
     // The service logs as its configuration says.
     if !matches!(cli.command, Command::Run(_)) {
         output::log_to_stderr();

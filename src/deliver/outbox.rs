@@ -26,6 +26,8 @@ const FLIGHTS_MAX: usize = 8;
 const LOOK: Duration = Duration::from_millis(250);
 /// After the store failed, waits this long before asking it again.
 const STORE_RETRY: Duration = Duration::from_secs(1);
+/// A wall clock that is further behind than at the last look, milliseconds, was set back.
+const CLOCK_SLACK_MS: i64 = 1_000;
 /// Deliveries of one endpoint with attempts that could not be written. When that many are owed,
 /// nothing more is sent to it until the disk is back.
 const OWED_MAX: usize = 1000;
@@ -53,6 +55,7 @@ impl Outbox {
                 flights: JoinSet::new(),
                 flying: HashMap::new(),
                 owed: BTreeMap::new(),
+                pace: Pace::default(),
             };
             workers.spawn(worker.run(stop.clone()));
         }
@@ -90,6 +93,36 @@ struct Worker {
     /// What each request under way is about: its camera has no other.
     flying: HashMap<tokio::task::Id, (Head, i64)>,
     owed: BTreeMap<DeliveryId, Owed>,
+    pace: Pace,
+}
+
+/// Whether the times of next attempts can be waited for: they are the wall clock's, which somebody may
+/// set back by hours. Then what waits is tried at once.
+#[derive(Debug, Default)]
+struct Pace {
+    /// How far the wall clock was ahead of the monotonic one at the last look, milliseconds.
+    ahead_ms: Option<i64>,
+    hurries: bool,
+}
+
+impl Pace {
+    /// Takes the time of a look.
+    fn look(&mut self, now_ms: i64, monotonic: Duration) {
+        let ahead_ms = now_ms - i64::try_from(monotonic.as_millis()).unwrap_or(i64::MAX);
+        // A clock that is slewed is not set back.
+        self.hurries |= self
+            .ahead_ms
+            .is_some_and(|before_ms| ahead_ms < before_ms - CLOCK_SLACK_MS);
+        self.ahead_ms = Some(ahead_ms);
+    }
+
+    /// Returns how long `head` waits for its next attempt.
+    fn wait(&self, head: &Head, now_ms: i64) -> Duration {
+        let wait = Duration::from_millis(u64::try_from(head.next_at_ms - now_ms).unwrap_or(0));
+        // The first attempt waits for nothing, and no other for longer than any wait that is set.
+        let is_due = self.hurries || head.attempts == 0 || wait > retry::WAIT_MAX;
+        if is_due { Duration::ZERO } else { wait }
+    }
 }
 
 /// A request that has ended.
@@ -152,19 +185,24 @@ impl Worker {
         }
         heads.sort_by_key(|head| (head.next_at_ms, head.event_seq));
         let now_ms = self.delivering.clock.now().as_millisecond();
+        self.pace.look(now_ms, self.delivering.clock.monotonic());
         let mut wait = (!self.owed.is_empty()).then_some(STORE_RETRY);
+        let mut is_full = false;
         for head in heads {
             if self.is_flying(&head.camera) {
                 continue;
             }
-            let ahead_ms = u64::try_from(head.next_at_ms - now_ms).unwrap_or(0);
-            if ahead_ms > 0 {
-                let until = Duration::from_millis(ahead_ms).min(LOOK);
+            let until = self.pace.wait(&head, now_ms);
+            if !until.is_zero() {
+                let until = until.min(LOOK);
                 wait = Some(wait.map_or(until, |wait| wait.min(until)));
             } else if self.flights.len() < FLIGHTS_MAX && self.owed.len() < OWED_MAX {
                 self.launch(head, now_ms);
+            } else {
+                is_full = true;
             }
         }
+        self.pace.hurries &= is_full;
         Ok(wait)
     }
 

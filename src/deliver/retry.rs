@@ -14,6 +14,8 @@ const LATE_WAIT_S: (u64, u64) = (2 * 3600, 4 * 3600);
 const HORIZON: Duration = Duration::from_secs(24 * 3600);
 /// A receiver's `Retry-After` is honoured up to this; then it is asked all the same.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(6 * 3600);
+/// No wait is longer: the longest planned one is shorter than what a receiver may ask for.
+pub const WAIT_MAX: Duration = RETRY_AFTER_MAX;
 /// Waits from a minute on are longer by up to this share.
 const JITTER_SHARE: f64 = 0.1;
 const JITTER_FROM: Duration = Duration::from_secs(60);

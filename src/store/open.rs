@@ -2,7 +2,8 @@
 //!
 //! It must never open a file that a newer Plumb wrote, nor one that another process writes.
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, Permissions, TryLockError};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
@@ -56,6 +57,7 @@ impl Store {
             source,
         };
         std::fs::create_dir_all(data_dir).map_err(unwritable)?;
+        shut_out_others(data_dir);
         let lock = File::options()
             .create(true)
             .truncate(false)
@@ -191,6 +193,22 @@ impl Store {
         let chained = store.begin_chain().await;
         store.named(chained)?;
         Ok(store)
+    }
+}
+
+/// Takes a data directory away from the machine's other users: what lies in it was made by versions
+/// that left that to the umask. A group stays as its owner has set it, for backups.
+fn shut_out_others(data_dir: &Path) {
+    const OTHERS: u32 = 0o007;
+    let shut = std::fs::metadata(data_dir).and_then(|found| {
+        let mode = found.permissions().mode();
+        if mode & OTHERS == 0 {
+            return Ok(());
+        }
+        std::fs::set_permissions(data_dir, Permissions::from_mode(mode & !OTHERS))
+    });
+    if let Err(error) = shut {
+        tracing::warn!(path = %data_dir.display(), %error, "other users of this machine may read the data directory: chmod 700");
     }
 }
 

@@ -228,7 +228,7 @@ impl Store {
         let now_ms = self.now_ms();
         let mut tx = self.begin().await?;
         let ticket = known(&mut tx, id).await?;
-        if ticket.asked_by == who.as_str() {
+        if ticket.asked_by == who.as_str() || made_asker(&mut tx, &ticket, who).await? {
             return Err(StoreError::OwnTicket(id).into());
         }
         if ticket.state != TicketState::Asked {
@@ -417,6 +417,20 @@ async fn alarms_of(tx: &mut Tx, scope: &Scope) -> Result<Vec<AlarmId>, Fault> {
 
 fn too_many(what: &'static str, limit: i64) -> Fault {
     StoreError::TooMany { what, limit }.into()
+}
+
+/// Returns whether a program has asked whose token `who` has made: then both are one person's.
+async fn made_asker(tx: &mut Tx, ticket: &TicketRecord, who: &Actor) -> Result<bool, Fault> {
+    let Some(name) = ticket.asked_by.strip_prefix("token:") else {
+        return Ok(false);
+    };
+    let made: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM token WHERE name = ? AND created_by = ?")
+            .bind(name)
+            .bind(who.as_str())
+            .fetch_one(&mut **tx)
+            .await?;
+    Ok(made > 0)
 }
 
 async fn known(tx: &mut Tx, id: TicketId) -> Result<TicketRecord, Fault> {

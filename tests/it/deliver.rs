@@ -687,6 +687,38 @@ async fn what_was_sent_is_not_sent_again_when_it_cannot_be_written_down() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_set_back_delays_no_alarm() {
+    let server = receiver(500).await;
+    let service = service(vec![endpoint("guard", &server.uri())]).await;
+    let first = service.raise("north").await;
+    service.until_attempts(first, 1).await;
+    server.reset().await;
+    Mock::given(method("POST"))
+        .respond_with(ResponseTemplate::new(204))
+        .mount(&server)
+        .await;
+    // The next attempt is in two seconds of a clock that now needs an hour to get there.
+    service.clock.set_back(Duration::from_secs(3600));
+    let second = service.raise("north").await;
+    service
+        .until_states(first, &[DeliveryState::Delivered])
+        .await;
+    service
+        .until_states(second, &[DeliveryState::Delivered])
+        .await;
+    let seen = received(&server).await;
+    let ids: Vec<_> = seen
+        .iter()
+        .map(|request| json(request)["data"]["id"].clone())
+        .collect();
+    assert_eq!(
+        ids,
+        [first.to_string(), second.to_string()],
+        "in their order"
+    );
+}
+
+#[tokio::test]
 async fn endpoints_are_told_apart_by_their_path() {
     let server = MockServer::start().await;
     let mut seen = HashMap::new();

@@ -20,6 +20,7 @@ mod killed;
 mod lists;
 mod many;
 mod models;
+mod openssl;
 mod review;
 mod retention;
 mod replay;

@@ -13,13 +13,13 @@ use tower_http::services::ServeFile;
 use super::alarms::text;
 use crate::evidence::Treatment;
 use crate::export;
-use crate::http::Service;
 use crate::http::access::Principal;
 use crate::http::body::JsonBody;
 use crate::http::error::ApiError;
 use crate::http::openapi::{BadBody, Conflict, NotFound};
 use crate::http::query::{NoQuery, shortened};
-use crate::store::{Actor, Decision, NewTicket, Scope, TicketId, TicketRecord};
+use crate::http::{Service, looks};
+use crate::store::{AuditOutcome, Decision, NewTicket, Scope, StoreError, TicketId, TicketRecord};
 
 /// Tickets that a list shows.
 pub(in crate::http) const SHOWN_MAX: u32 = 200;
@@ -189,7 +189,11 @@ async fn decide(
     }
     let note = text("note", given.note.as_deref().unwrap_or(""))?;
     let decided = service.api.store.decide(id, decision, note, &who.actor);
-    Ok(Json(decided.await?))
+    let action = match decision {
+        Decision::Approved => "export.approved",
+        Decision::Refused => "export.refused",
+    };
+    Ok(Json(noted(service, who, action, id, decided.await).await?))
 }
 
 /// The bundle, for whoever asked for it, before it expires. Each download is counted and written
@@ -213,7 +217,8 @@ pub(crate) async fn bundle(
 ) -> Result<Response, ApiError> {
     let id = parse_id(&id)?;
     let path = export::path_of(&export::folder(&service.api.evidence_root), id);
-    let ticket = download(&service, id, &who.actor).await?;
+    let downloaded = service.api.store.download(id, &who.actor).await;
+    let ticket = noted(&service, &who, "export.downloaded", id, downloaded).await?;
     let sent = ServeFile::new(&path).try_call(Request::new(Body::empty()));
     let sent = sent
         .await
@@ -246,8 +251,19 @@ pub(crate) async fn bundle(
     Ok(response)
 }
 
-async fn download(service: &Service, id: TicketId, who: &Actor) -> Result<TicketRecord, ApiError> {
-    Ok(service.api.store.download(id, who).await?)
+/// Writes down that somebody tried what only another may do with a ticket, and hands the outcome on.
+async fn noted(
+    service: &Service,
+    who: &Principal,
+    action: &'static str,
+    id: TicketId,
+    outcome: Result<TicketRecord, StoreError>,
+) -> Result<TicketRecord, ApiError> {
+    if let Err(StoreError::OwnTicket(_) | StoreError::OthersTicket(_)) = &outcome {
+        let refused = AuditOutcome::Refused;
+        looks::note(service, who, action, &id.to_string(), refused).await?;
+    }
+    Ok(outcome?)
 }
 
 fn parse_id(text: &str) -> Result<TicketId, ApiError> {

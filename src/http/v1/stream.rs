@@ -195,7 +195,14 @@ impl Feed {
                 .await
             {
                 Ok(page) if page.is_empty() => self.wait().await?,
-                Ok(page) => self.page = page.into(),
+                Ok(page) => {
+                    self.page = page.into();
+                    // Whoever was shut out a moment ago hears nothing of what happened since.
+                    self.checked_at = self.service.api.clock.monotonic();
+                    if !access::still_holds(&self.service, &self.who).await {
+                        return None;
+                    }
+                }
                 Err(error) => {
                     // The client comes back with Last-Event-ID.
                     ApiError::internal("reading events", &error);

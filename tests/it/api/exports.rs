@@ -1,6 +1,6 @@
 //! Exports over the API: asked for, decided by a person, downloaded by whoever asked.
 
-use plumb::store::{Decision, TicketId};
+use plumb::store::{AuditOutcome, Decision, TicketId};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -95,7 +95,16 @@ async fn a_bundle_is_downloaded_by_its_asker_alone_and_until_it_expires() {
     assert_eq!(ticket["downloads"], 1);
     let deeds = service.store.audit_after(0, 500).await.expect("readable");
     let downloads = deeds.iter().filter(|row| row.action == "export.downloaded");
-    assert_eq!(downloads.count(), 1);
+    let downloads: Vec<_> = downloads
+        .map(|row| (row.who.as_str(), row.outcome))
+        .collect();
+    assert_eq!(
+        downloads,
+        [
+            ("token:other", AuditOutcome::Refused),
+            ("token:tests", AuditOutcome::Done)
+        ]
+    );
 
     clock.advance(Duration::from_secs(8 * 24 * 3600));
     refusal(service.get(&bundle), 409, "conflict").await;

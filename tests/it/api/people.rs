@@ -119,6 +119,33 @@ async fn a_new_account_chooses_its_password_and_then_gets_in() {
 }
 
 #[tokio::test]
+async fn a_planted_session_is_not_taken_over_and_other_roles_hold_at_once() {
+    let service = Service::start().await;
+    let told = service.add("li.na", "operator").await;
+    let planted = format!("plumb_session={}", ClientSecret::new_session().reveal());
+    let request = service.stranger.post(format!("{}/sign-in", service.url));
+    let typed = form(&[("name", "li.na"), ("password", &told)]);
+    let request = request
+        .header("content-type", FORM)
+        .header("cookie", &planted);
+    let signed_in = request.body(typed).send().await.expect("an answer");
+    let own = cookie(&signed_in);
+    assert_ne!(own, planted);
+    let asked = async |cookie: &str| {
+        let answer = service.with(Method::GET, "/api/v1/session", cookie).await;
+        answer.status()
+    };
+    assert_eq!(asked(&planted).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(asked(&own).await, StatusCode::OK);
+    let admin = add_token(&service.store, "admin", Role::Admin).await;
+    let url = format!("{}/api/v1/accounts/li.na/roles", service.url);
+    let change = service.stranger.post(url).bearer_auth(admin);
+    let change = change.json(&json!({ "roles": ["auditor"] })).send().await;
+    assert_eq!(change.expect("an answer").status(), StatusCode::OK);
+    assert_eq!(asked(&own).await, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
 async fn wrong_passwords_lock_the_account_and_then_the_client() {
     let service = Service::start().await;
     let told = service.add("wang", "operator").await;
