@@ -229,14 +229,10 @@ fn no_encoder_makes_it_late() {
     for options in ways {
         let clip = encoded(&folder, options);
         let held = assert_nothing_lost_nor_late(&clip, "elevator_ebike_ride.scene.toml");
-        eprintln!(
-            "{}: {} of {} let go, raised {:?}",
-            options[1],
-            held.skipped,
-            clip.packets.len(),
-            held.raised
-        );
         assert_eq!(held.raised.len(), 1, "{options:?}");
+        if options.contains(&"cbr") {
+            assert!(held.skipped > 0, "its sizes tell all the same");
+        }
     }
 }
 
