@@ -79,7 +79,7 @@ async fn a_role_that_asks_for_a_second_factor_is_led_through_it() {
     browser.fill("input[name=code]", "000000").await;
     browser.click("button.main").await;
     browser.wait_for("document.querySelector('.refusal')").await;
-    browser.fill("input[name=code]", &code(&secret, 0)).await;
+    browser.fill("input[name=code]", &code(&secret, 1)).await;
     browser.click("button.main").await;
     browser.wait_for("location.pathname === '/board'").await;
     // The phone is gone.
@@ -114,7 +114,7 @@ async fn turned_on(browser: &Browser, home: &Home) -> (TotpSecret, String) {
     for language in ["zh", "en"] {
         shoot_here(browser, "account-qr", language).await;
     }
-    browser.fill("input[name=code]", &code(&secret, -1)).await;
+    browser.fill("input[name=code]", &code(&secret, 0)).await;
     browser.click("#factor button.main").await;
     browser
         .wait_for("document.querySelectorAll('.codes li').length === 10")
