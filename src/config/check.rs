@@ -3,6 +3,7 @@
 
 mod escalation;
 mod places;
+mod privacy;
 mod retention;
 mod secrets;
 
@@ -57,6 +58,7 @@ impl Check<'_> {
     fn config(&mut self, file: file::File) -> Option<Config> {
         let http = self.http(&file.http);
         let retention = self.retention(&file.retention);
+        let privacy = self.privacy(&file.privacy);
         let sites: Vec<Site> = file
             .site
             .iter()
@@ -98,6 +100,7 @@ impl Check<'_> {
             http: http?,
             log: file.log.format,
             retention: retention?,
+            privacy: privacy?,
             models_dir: file.models.dir.map(|dir| self.folder.join(dir)),
             runtime: file.models.runtime.map(|path| self.folder.join(path)),
             audit: file.audit,

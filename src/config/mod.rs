@@ -15,6 +15,7 @@ use url::Url;
 
 use crate::audit::{Algorithm, Signing};
 use crate::deliver::EndpointConfig;
+use crate::http::Privacy;
 use crate::id::{CameraId, SiteId};
 use crate::report::inventory::Inventory;
 use crate::scene::{Kind, Scene};
@@ -31,6 +32,7 @@ pub struct Config {
     pub http: Http,
     pub log: LogFormat,
     pub retention: Retention,
+    pub privacy: Privacy,
     /// What reports count.
     pub inventory: Inventory,
     pub models_dir: Option<PathBuf>,

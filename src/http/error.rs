@@ -69,6 +69,16 @@ pub(crate) enum ApiError {
          verify tells what differs; restore the file from a backup."
     )]
     EvidenceChanged { name: String },
+    #[error(
+        "The clip is being made ready to be shown: what nobody is to see is hidden in it. Ask again in \
+         a moment."
+    )]
+    BeingPrepared,
+    #[error(
+        "What nobody is to see cannot be hidden in a copy of it: {reason}. Make room on the disk, and \
+         ask again."
+    )]
+    NoRoom { reason: String },
     #[error("The range lies outside the file; Content-Range names its size.")]
     RangeNotSatisfiable,
     #[error(
@@ -178,6 +188,8 @@ impl ApiError {
             ),
             Self::EvidenceGone { .. } => (S::GONE, "evidence-gone", "Evidence is gone"),
             Self::EvidenceChanged { .. } => (S::GONE, "evidence-changed", "Evidence was changed"),
+            Self::BeingPrepared => (S::SERVICE_UNAVAILABLE, "being-prepared", "Being made ready"),
+            Self::NoRoom { .. } => (S::INSUFFICIENT_STORAGE, "no-room", "No room on the disk"),
             Self::RangeNotSatisfiable => (
                 S::RANGE_NOT_SATISFIABLE,
                 "range-not-satisfiable",
@@ -220,6 +232,7 @@ impl ApiError {
     fn retry_after_s(&self) -> Option<u16> {
         match self {
             Self::Busy { .. } | Self::Timeout { .. } => Some(1),
+            Self::BeingPrepared => Some(2),
             Self::NotReady { .. } | Self::StoreDown | Self::Stopping => Some(5),
             _ => None,
         }

@@ -15,15 +15,14 @@ use super::view::{AlarmView, DeliveryView};
 use super::{Frame, page};
 use crate::alarm::AlarmKind;
 use crate::auth::Role;
-use crate::evidence;
+use crate::evidence::{self, Hidden};
 use crate::http::access::Principal;
 use crate::http::error::ApiError;
 use crate::http::query::Query;
 use crate::http::replays::kind_of;
 use crate::http::v1::alarms::find;
-use crate::http::{Api, Service};
+use crate::http::{Api, Service, judged_facade, renditions, sight};
 use crate::id::AlarmId;
-use crate::scene::Scene;
 use crate::scene::facade::FacadeScene;
 use crate::store::{AlarmDetail, Deletion, EscalationRecord, EvidenceState, Hold, NoteRecord};
 
@@ -42,6 +41,10 @@ struct AlarmPage {
     handlers: Vec<Handler>,
     may_replay: bool,
     clip: Option<String>,
+    /// The copy of the clip that may be shown is still to be made.
+    clip_waits: bool,
+    /// What is hidden in what is shown.
+    hidden_text: Option<&'static str>,
     manifest: String,
     strobe: Option<String>,
     snapshot: Option<String>,
@@ -106,6 +109,7 @@ pub(crate) async fn show(
         let known = detail.files.iter().any(|file| file.name == name);
         known.then(|| format!("/api/v1/alarms/{}/evidence/{name}", detail.alarm.id))
     };
+    let sight = sight::of_alarm(&service, &who, &detail.alarm).await?;
     let facade = facade(api, &detail).await?;
     let facade = facade.as_ref().map(|(scene, size_px)| (scene, *size_px));
     let is_fall = detail.alarm.kind == AlarmKind::FallingObject;
@@ -123,6 +127,13 @@ pub(crate) async fn show(
             && url(evidence::CLIP).is_some(),
         handlers: handlers(&service).await?,
         clip: url(evidence::CLIP),
+        clip_waits: sight.hidden != Hidden::Nothing
+            && !renditions::is_there(api, &detail, evidence::CLIP, &sight.hidden).await,
+        hidden_text: match sight.hidden {
+            Hidden::Nothing => None,
+            Hidden::Masks(_) => Some(language.sight().masks_hidden),
+            Hidden::People => Some(language.sight().people_hidden),
+        },
         manifest: url(evidence::MANIFEST).unwrap_or_default(),
         strobe: url(evidence::STROBE),
         snapshot: url(evidence::SNAPSHOT),
@@ -171,12 +182,7 @@ async fn facade(
     api: &Api,
     detail: &AlarmDetail,
 ) -> Result<Option<(FacadeScene, (u32, u32))>, ApiError> {
-    let Some(sha256) = &detail.alarm.scene_sha256 else {
-        return Ok(None);
-    };
-    let text = api.store.scene_text(sha256).await?;
-    let scene = text.and_then(|text| toml::from_str::<Scene>(&text).ok());
-    let facade = scene.and_then(|scene| scene.facade);
+    let facade = judged_facade(&api.store, &detail.alarm).await?;
     let health = api.board.camera(&detail.alarm.camera);
     let size_px = health.map_or((0, 0), |health| (health.width_px, health.height_px));
     let is_known = size_px.0 > 0 && size_px.1 > 0;

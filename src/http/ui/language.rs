@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use super::texts::{EN, Texts, ZH, records};
+use super::texts::{EN, Texts, ZH, records, sight};
 use crate::http::access::cookie;
 use crate::http::error::ApiError;
 use crate::http::query::NoQuery;
@@ -28,6 +28,14 @@ pub(crate) enum Language {
 }
 
 impl Language {
+    /// Returns the texts about what is hidden.
+    pub(crate) fn sight(self) -> &'static sight::Texts {
+        match self {
+            Self::Zh => &sight::ZH,
+            Self::En => &sight::EN,
+        }
+    }
+
     /// Returns the texts of the pages of records.
     pub(crate) fn records(self) -> &'static records::Texts {
         match self {

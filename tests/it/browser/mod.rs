@@ -7,6 +7,7 @@ mod review;
 mod exports;
 mod operator;
 mod scenes;
+mod sight;
 
 use serde_json::json;
 

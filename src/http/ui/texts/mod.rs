@@ -25,6 +25,7 @@ macro_rules! texts {
 }
 
 pub(crate) mod records;
+pub(crate) mod sight;
 
 texts!(
     // Everywhere.
