@@ -78,6 +78,11 @@ pub const METRICS: &[Metric] = &[
         "Evidence that is held and never deleted",
     ),
     gauge(
+        "plumb_evidence_renditions_bytes",
+        Unit::Bytes,
+        "Copies of evidence in which something is hidden",
+    ),
+    gauge(
         "plumb_evidence_room_bytes",
         Unit::Bytes,
         "What evidence may take",
@@ -232,6 +237,16 @@ pub const METRICS: &[Metric] = &[
         "plumb_http_stream_clients",
         Unit::Count,
         "Clients of the alarm stream that are connected",
+    ),
+    counter(
+        "plumb_http_connections_refused_total",
+        Unit::Count,
+        "Connections of clients that had as many as they may",
+    ),
+    gauge(
+        "plumb_http_live_encodings",
+        Unit::Count,
+        "Cameras whose live video is encoded anew",
     ),
     gauge(
         "plumb_http_live_viewers",

@@ -76,9 +76,10 @@ impl Role {
     }
 }
 
-/// Who may see people in what cameras saw: those who handle alarms, and those who check how that is
-/// done (indicator 21 gives maintaining staff no evidence, and admins need none). To everybody else
-/// an elevator is shown in coarse blocks only. This is the one place that says so.
+/// Who may be given the right to see people in what cameras saw, and has it where the configuration
+/// says nothing else (`privacy.see_people`): those who handle alarms, and those who check how that is
+/// done (indicator 21 gives maintaining staff no evidence, and admins need none). To everybody else an
+/// elevator is shown in coarse blocks only.
 pub const SEE_PEOPLE: [Role; 3] = [Role::Operator, Role::Manager, Role::Auditor];
 
 impl fmt::Display for Role {

@@ -4,6 +4,7 @@
 mod escalation;
 mod inference;
 mod places;
+mod privacy;
 mod retention;
 mod secrets;
 
@@ -59,6 +60,7 @@ impl Check<'_> {
         let http = self.http(&file.http);
         let retention = self.retention(&file.retention);
         let inference = self.inference(&file.inference);
+        let privacy = self.privacy(&file.privacy);
         let sites: Vec<Site> = file
             .site
             .iter()
@@ -100,6 +102,7 @@ impl Check<'_> {
             http: http?,
             log: file.log.format,
             retention: retention?,
+            privacy: privacy?,
             models_dir: file.models.dir.map(|dir| self.folder.join(dir)),
             runtime: file.models.runtime.map(|path| self.folder.join(path)),
             inference: inference?,

@@ -26,6 +26,8 @@ pub(super) struct File {
     #[serde(default)]
     pub retention: Retention,
     #[serde(default)]
+    pub privacy: Privacy,
+    #[serde(default)]
     pub audit: super::Audit,
     #[serde(default)]
     pub auth: super::Auth,
@@ -106,6 +108,23 @@ impl Default for Retention {
             full_percent: unwritten(95),
             reserve_mib: unwritten(64),
             event_days: unwritten(30),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Privacy {
+    pub see_people: Spanned<Vec<String>>,
+    pub live_encodings: Spanned<u64>,
+}
+
+impl Default for Privacy {
+    fn default() -> Self {
+        let all = crate::auth::SEE_PEOPLE.map(|role| role.to_string());
+        Self {
+            see_people: Spanned::new(0..0, all.to_vec()),
+            live_encodings: Spanned::new(0..0, 2),
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::audit::{Algorithm, Signing};
 use crate::auth::Role;
 use crate::deliver::EndpointConfig;
 use crate::detect::Inference;
+use crate::http::Privacy;
 use crate::id::{CameraId, SiteId};
 use crate::report::inventory::Inventory;
 use crate::scene::{Kind, Scene};
@@ -33,6 +34,7 @@ pub struct Config {
     pub http: Http,
     pub log: LogFormat,
     pub retention: Retention,
+    pub privacy: Privacy,
     /// What reports count.
     pub inventory: Inventory,
     pub models_dir: Option<PathBuf>,

@@ -22,11 +22,15 @@
 
 pub mod clip;
 pub mod collector;
+pub mod copy;
 pub mod ink;
 pub mod manifest;
 pub mod picture;
+pub mod planar;
 pub mod recode;
 pub mod redact;
+pub mod relay;
+pub mod rendition;
 pub mod room;
 pub mod strobe;
 mod write;
@@ -38,7 +42,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use redact::{Redactor, Treatment};
+pub use redact::{Hidden, Redactor, Treatment};
 
 pub use collector::{Collector, EvidenceContext, EvidenceJob, Raised};
 

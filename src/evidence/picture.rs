@@ -11,7 +11,7 @@ use jpeg_encoder::{ColorType, Encoder};
 
 use super::ink::{self, AMBER, Pen, WHITE};
 use crate::decode::Frame;
-use crate::geometry::{BoxPx, Point};
+use crate::geometry::{BoxPx, Point, Polygon};
 
 /// JPEG quality of evidence: edges of 10-px objects survive, a 1080p picture stays under 1 MB.
 const JPEG_QUALITY: u8 = 90;
@@ -19,8 +19,64 @@ const JPEG_QUALITY: u8 = 90;
 /// Objects smaller than this share of the picture's height are enlarged in a corner.
 const SMALL_SHARE: f64 = 0.12;
 
+/// The application segment of a JPEG, and what it begins with, in which a picture says what is masked
+/// in it.
+const MASKS_SEGMENT: u8 = 15;
+const MASKS_TITLE: &[u8] = b"plumb-masks\0";
+/// A segment holds no more.
+const SEGMENT_BYTES_MAX: usize = 65_533;
+
 /// Returns the picture as JPEG. Fails when a side is 0 or over 65,535 pixels.
 pub fn jpeg(picture: &RgbImage) -> ImageResult<Vec<u8>> {
+    encoded(picture, None)
+}
+
+/// Returns a picture that was drawn with `masks` in black as JPEG; it says so itself. Fails as
+/// [`jpeg`] does.
+pub fn jpeg_masked(picture: &RgbImage, masks: &[Polygon]) -> ImageResult<Vec<u8>> {
+    let mut told = MASKS_TITLE.to_vec();
+    told.extend(serde_json::to_vec(masks).expect("numbers always become JSON"));
+    // Without it the picture is drawn anew for whoever must not see what the masks cover.
+    let fits = !masks.is_empty() && told.len() <= SEGMENT_BYTES_MAX;
+    encoded(picture, fits.then_some(told))
+}
+
+/// Returns whether the JPEG says that each of `masks` was black when it was drawn.
+pub fn is_masked(jpeg: &[u8], masks: &[Polygon]) -> bool {
+    let Some(told) = segment(jpeg).and_then(|told| told.strip_prefix(MASKS_TITLE)) else {
+        return masks.is_empty();
+    };
+    let Ok(drawn) = serde_json::from_slice::<Vec<Polygon>>(told) else {
+        return false;
+    };
+    let is_same = |one: &Polygon, other: &Polygon| {
+        let pairs = one.corners.iter().zip(&other.corners);
+        one.corners.len() == other.corners.len()
+            && pairs.into_iter().all(|(a, b)| a.distance(*b) < 1e-9)
+    };
+    let is_drawn = |mask| drawn.iter().any(|drawn| is_same(drawn, mask));
+    masks.iter().all(is_drawn)
+}
+
+/// Returns what the picture's own segment holds.
+fn segment(jpeg: &[u8]) -> Option<&[u8]> {
+    let mut rest = jpeg.strip_prefix(&[0xff, 0xd8])?;
+    loop {
+        let [0xff, marker, high, low, ..] = *rest else {
+            return None;
+        };
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        let data = rest.get(4..2 + length)?;
+        match marker {
+            marker if marker == 0xe0 + MASKS_SEGMENT => return Some(data),
+            // The picture itself begins.
+            0xda => return None,
+            _ => rest = &rest[2 + length..],
+        }
+    }
+}
+
+fn encoded(picture: &RgbImage, told: Option<Vec<u8>>) -> ImageResult<Vec<u8>> {
     let failed = |problem: Box<dyn std::error::Error + Send + Sync>| {
         let format = ImageFormatHint::Exact(ImageFormat::Jpeg);
         ImageError::Encoding(EncodingError::new(format, problem))
@@ -28,7 +84,12 @@ pub fn jpeg(picture: &RgbImage) -> ImageResult<Vec<u8>> {
     let side = |side_px: u32| u16::try_from(side_px).map_err(|problem| failed(problem.into()));
     let (width, height) = (side(picture.width())?, side(picture.height())?);
     let mut bytes = Vec::new();
-    Encoder::new(&mut bytes, JPEG_QUALITY)
+    let mut encoder = Encoder::new(&mut bytes, JPEG_QUALITY);
+    if let Some(told) = told {
+        let added = encoder.add_app_segment(MASKS_SEGMENT, told);
+        added.map_err(|problem| failed(problem.into()))?;
+    }
+    encoder
         .encode(picture.as_raw(), width, height, ColorType::Rgb)
         .map_err(|problem| failed(problem.into()))?;
     Ok(bytes)
@@ -60,9 +121,8 @@ fn part(frame: &Frame, columns: Range<u32>, rows: Range<u32>) -> RgbImage {
     picture
 }
 
-/// Returns the picture in so many blocks across, one pixel each: coarse enough for who may see what
-/// stands there and not who.
-pub fn blocks(picture: &RgbImage, across: u32) -> RgbImage {
+/// Returns the picture `across` pixels wide, or as it is where it is no wider.
+pub fn smaller(picture: &RgbImage, across: u32) -> RgbImage {
     let across = across.clamp(1, picture.width().max(1));
     let down = (across * picture.height() / picture.width().max(1)).max(1);
     image::imageops::thumbnail(picture, across, down)
@@ -282,6 +342,23 @@ mod tests {
             picture.get_pixel(305, 106),
             colour(&frame).get_pixel(305, 106)
         );
+    }
+
+    #[test]
+    fn a_picture_says_which_masks_it_was_drawn_with() {
+        let mask = |x: f64| Polygon {
+            corners: vec![[x, 0.1].into(), [0.3, 1.0 / 3.0].into(), [0.0, 0.7].into()],
+        };
+        let picture = RgbImage::new(16, 16);
+        let drawn = jpeg_masked(&picture, &[mask(0.1), mask(0.2)]).expect("encoded");
+        assert!(image::load_from_memory(&drawn).is_ok());
+        assert!(is_masked(&drawn, &[mask(0.2)]) && is_masked(&drawn, &[]));
+        assert!(!is_masked(&drawn, &[mask(0.2), mask(0.3)]));
+        let plain = jpeg(&picture).expect("encoded");
+        assert!(is_masked(&plain, &[]) && !is_masked(&plain, &[mask(0.1)]));
+        for cut in 0..drawn.len() {
+            assert!(!is_masked(&drawn[..cut], &[mask(0.3)]));
+        }
     }
 
     #[test]

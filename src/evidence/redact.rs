@@ -1,32 +1,32 @@
 //! Makes unseen what is not to be seen, and writes on a picture whose copy it is. Works on pictures
-//! in colour; knows nothing of roles or tickets.
+//! in colour and on planes as cameras send them; knows nothing of roles or tickets.
 //!
-//! In an elevator everything is pixelated but the e-bike: what nobody looked at may be a person, so
-//! it is hidden rather than shown. Where a person is found on the e-bike, that part is pixelated too.
-//! On a facade the scene's masks are black; people are a few pixels there.
+//! On a facade the scene's masks are black; people are a few pixels there. In an elevator the whole
+//! picture is in blocks, finer where the e-bike is, and nowhere else. No detector is asked where
+//! people are: one that misses a rider once shows that rider, and one picture is enough.
 
-use image::{Rgb, RgbImage};
+use std::ops::Range;
+
+use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 use super::ink;
+use super::planar::Planar;
 use crate::alarm::TrackPoint;
 use crate::clock::StreamTime;
-use crate::detect::ebike::{Class, EbikeDetector, Least};
 use crate::geometry::{BoxPx, Point, Polygon};
-use crate::scene::Kind;
 
-/// Blocks across a pixelated picture: an elevator camera shows a face 1/15 to 1/8 as wide as the
-/// picture, so it becomes two to three blocks.
+/// Blocks across a picture: an elevator camera shows a face 1/15 to 1/8 as wide as the picture, so
+/// it becomes two to three blocks.
 const BLOCKS_ACROSS: u32 = 24;
+/// Each block is four within the e-bike's place: its outline can be made out, and a rider's face is
+/// three to six blocks, too few to know anybody by.
+const FINER: u32 = 2;
 /// The track knows where the e-bike is between two of its points when they are at most this far
 /// apart, and this long before and after it.
 const TRACK_GAP_S: f64 = 1.0;
 /// Lines of the watermark from top to bottom.
 const MARKS: u32 = 3;
-
-/// From this score on something may be a person: half of what keeps a track alive, as hiding too much
-/// costs less than showing too much.
-const PERSON_SCORE: f64 = 0.12;
 
 /// What was done to pictures and clips for the export. All of them carry the ticket's watermark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -48,109 +48,244 @@ impl Treatment {
     }
 }
 
-/// Redacts one camera's pictures.
+/// What of a camera's pictures is not shown.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hidden {
+    #[default]
+    Nothing,
+    /// These areas of a facade's picture, relative to it.
+    Masks(Vec<Polygon>),
+    /// Whoever is in an elevator.
+    People,
+}
+
+impl Hidden {
+    /// Returns what masks hide: nothing where there are none.
+    pub fn by_masks(masks: Vec<Polygon>) -> Self {
+        if masks.is_empty() {
+            Self::Nothing
+        } else {
+            Self::Masks(masks)
+        }
+    }
+}
+
+/// Hides the same in picture after picture.
 #[derive(Debug)]
 pub struct Redactor {
-    pub treatment: Treatment,
-    pub kind: Kind,
-    pub masks: Vec<Polygon>,
-    /// Finds people on the e-bike; without it the e-bike is pixelated with the rest.
-    pub detector: Option<EbikeDetector>,
+    hidden: Hidden,
+    /// For the size of the picture before.
+    veil: Option<Veil>,
 }
 
 impl Redactor {
-    /// Redacts a picture of which the camera's own fills the upper `height_px` rows. `thing` is where
-    /// the alarm's thing is on it.
-    pub fn redact(&mut self, picture: &mut RgbImage, height_px: u32, thing: Option<&BoxPx>) {
-        if self.treatment == Treatment::Plain {
-            return;
-        }
-        match self.kind {
-            Kind::Facade => black_out(picture, &self.masks, height_px),
-            Kind::Elevator => {
-                let people = thing.and_then(|_| self.people(picture));
-                let open = people.as_ref().and(thing);
-                pixelate(picture, open, people.as_deref().unwrap_or_default());
+    /// Returns what hides `hidden`.
+    pub fn new(hidden: Hidden) -> Self {
+        Self { hidden, veil: None }
+    }
+
+    /// Hides it in a picture of which the camera's own fills the upper `height_px` rows. `thing` is
+    /// where the alarm's thing is on it.
+    pub fn still(&mut self, picture: &mut RgbImage, height_px: u32, thing: Option<&BoxPx>) {
+        let size_px = picture.dimensions();
+        match &self.hidden {
+            Hidden::Nothing => {}
+            Hidden::Masks(masks) => {
+                let height_px = height_px.min(size_px.1);
+                let veil = veil(&mut self.veil, masks, (size_px.0, height_px));
+                veil.cover(&mut Layer::rgb(picture));
+            }
+            Hidden::People => {
+                let blocks = blocks(size_px, thing);
+                let mut layer = Layer::rgb(picture);
+                blocks.iter().for_each(|block| layer.flatten(*block));
             }
         }
     }
 
-    /// Returns where people are; none where that cannot be told.
-    fn people(&mut self, picture: &RgbImage) -> Option<Vec<BoxPx>> {
-        let least = Least::Score(PERSON_SCORE);
-        let found = self
-            .detector
-            .as_mut()?
-            .detect_picture(picture, least)
-            .ok()?;
-        let people = found.iter().filter(|found| found.class == Class::Person);
-        Some(people.map(|person| person.area).collect())
-    }
-}
-
-/// Pixelates everything outside `open` and everything inside `closed`.
-pub fn pixelate(picture: &mut RgbImage, open: Option<&BoxPx>, closed: &[BoxPx]) {
-    let side = picture.width().div_ceil(BLOCKS_ACROSS).max(4);
-    for top in (0..picture.height()).step_by(side as usize) {
-        for left in (0..picture.width()).step_by(side as usize) {
-            let right = (left + side).min(picture.width());
-            let bottom = (top + side).min(picture.height());
-            let block = BoxPx::from_corners(left.into(), top.into(), right.into(), bottom.into());
-            // A block that reaches out of what is open is closed as a whole.
-            let is_open = open.is_some_and(|open| holds(open, &block))
-                && closed.iter().all(|area| area.overlap_px2(&block) <= 0.0);
-            if !is_open {
-                flatten(picture, [left, top, right, bottom]);
+    /// Hides it in a picture as the camera sent it.
+    pub fn planes(&mut self, picture: &mut Planar, thing: Option<&BoxPx>) {
+        let size_px = picture.size_px();
+        match &self.hidden {
+            Hidden::Nothing => {}
+            Hidden::Masks(masks) => {
+                let veil = veil(&mut self.veil, masks, size_px);
+                let mut layers = Layer::of_planes(picture);
+                layers.iter_mut().for_each(|layer| veil.cover(layer));
+            }
+            Hidden::People => {
+                let blocks = blocks(size_px, thing);
+                for layer in &mut Layer::of_planes(picture) {
+                    blocks.iter().for_each(|block| layer.flatten(*block));
+                }
             }
         }
     }
 }
 
-fn holds(outer: &BoxPx, inner: &BoxPx) -> bool {
-    outer.left() <= inner.left()
-        && outer.top() <= inner.top()
-        && outer.right() >= inner.right()
-        && outer.bottom() >= inner.bottom()
+/// Pixelates the whole of a picture, as the blocks outside an e-bike's place are.
+pub fn pixelate(picture: &mut RgbImage) {
+    let height_px = picture.height();
+    Redactor::new(Hidden::People).still(picture, height_px, None);
 }
 
-fn flatten(picture: &mut RgbImage, [left, top, right, bottom]: [u32; 4]) {
-    let (mut sums, mut count) = ([0_u32; 3], 0_u32);
-    for y in top..bottom {
-        for x in left..right {
-            let pixel = picture.get_pixel(x, y);
-            for (sum, value) in sums.iter_mut().zip(pixel.0) {
-                *sum += u32::from(value);
+/// Returns the kept veil, made anew where the picture has another size.
+fn veil<'a>(kept: &'a mut Option<Veil>, masks: &[Polygon], size_px: (u32, u32)) -> &'a Veil {
+    if kept.as_ref().is_none_or(|veil| veil.size_px != size_px) {
+        *kept = None;
+    }
+    kept.get_or_insert_with(|| Veil::new(masks, size_px))
+}
+
+/// Where masks lie on a picture of one size: rows of pixels, so that thousands of pictures cost one
+/// look at the polygons.
+#[derive(Debug)]
+struct Veil {
+    size_px: (u32, u32),
+    runs: Vec<(u32, Range<u32>)>,
+}
+
+impl Veil {
+    fn new(masks: &[Polygon], size_px: (u32, u32)) -> Self {
+        let (width, height) = size_px;
+        let mut runs = Vec::new();
+        for mask in masks {
+            let mask = mask.to_px(width, height);
+            let rows = mask.corners.iter().map(|corner| corner.y);
+            let (low, high) = rows.fold((f64::MAX, f64::MIN), |(low, high), y| {
+                (low.min(y), high.max(y))
+            });
+            let is_near = |y: &u32| (low - 1.0..=high + 1.0).contains(&(f64::from(*y) + 0.5));
+            for y in (0..height).filter(is_near) {
+                let inside = |x| mask.contains(Point::new(f64::from(x) + 0.5, f64::from(y) + 0.5));
+                let mut start = None;
+                for x in 0..=width {
+                    match (start, x < width && inside(x)) {
+                        (None, true) => start = Some(x),
+                        (Some(from), false) => {
+                            runs.push((y, from..x));
+                            start = None;
+                        }
+                        _ => {}
+                    }
+                }
             }
-            count += 1;
         }
+        Self { size_px, runs }
     }
-    let mean = sums.map(|sum| u8::try_from(sum / count.max(1)).unwrap_or(u8::MAX));
-    for y in top..bottom {
-        for x in left..right {
-            picture.put_pixel(x, y, Rgb(mean));
+
+    fn cover(&self, layer: &mut Layer<'_>) {
+        for (y, run) in &self.runs {
+            layer.blacken(*y, run.clone());
         }
     }
 }
 
-/// Makes `masks` (relative to the camera's picture) black. The camera's picture fills the upper
-/// `height_px` rows of `picture`; a caption may stand below.
-pub fn black_out(picture: &mut RgbImage, masks: &[Polygon], height_px: u32) {
-    let (width, height) = (picture.width(), height_px.min(picture.height()));
-    for mask in masks {
-        let mask = mask.to_px(width, height);
-        let rows = mask.corners.iter().map(|corner| corner.y);
-        let (low, high) = rows.fold((f64::MAX, f64::MIN), |(low, high), y| {
-            (low.min(y), high.max(y))
-        });
-        for y in 0..height {
-            let at = f64::from(y) + 0.5;
-            if at < low - 1.0 || at > high + 1.0 {
+/// Returns what is one colour afterwards, each `[left, top, right, bottom]`: the whole picture in
+/// blocks, those that lie within `thing` finer. Sides are even, for chroma has half of them.
+fn blocks((width, height): (u32, u32), thing: Option<&BoxPx>) -> Vec<[u32; 4]> {
+    let step = 2 * FINER;
+    let side = width.div_ceil(BLOCKS_ACROSS).div_ceil(step).max(1) * step;
+    let mut blocks = Vec::new();
+    for top in (0..height).step_by(side as usize) {
+        for left in (0..width).step_by(side as usize) {
+            let end = |from: u32, side: u32| (from + side).min(width);
+            let foot = |from: u32, side: u32| (from + side).min(height);
+            let block = [left, top, end(left, side), foot(top, side)];
+            // A block that reaches out of the e-bike's place is coarse as a whole.
+            if !thing.is_some_and(|thing| holds(thing, block)) {
+                blocks.push(block);
                 continue;
             }
-            for x in 0..width {
-                if mask.contains(Point::new(f64::from(x) + 0.5, at)) {
-                    picture.put_pixel(x, y, ink::BLACK);
+            let fine = side / FINER;
+            for y in (top..block[3]).step_by(fine as usize) {
+                for x in (left..block[2]).step_by(fine as usize) {
+                    blocks.push([x, y, end(x, fine), foot(y, fine)]);
                 }
+            }
+        }
+    }
+    blocks
+}
+
+fn holds(outer: &BoxPx, [left, top, right, bottom]: [u32; 4]) -> bool {
+    outer.left() <= f64::from(left)
+        && outer.top() <= f64::from(top)
+        && outer.right() >= f64::from(right)
+        && outer.bottom() >= f64::from(bottom)
+}
+
+/// Bytes of a picture, row after row without padding: all colours, or one plane.
+struct Layer<'a> {
+    bytes: &'a mut [u8],
+    width: usize,
+    /// Bytes a pixel.
+    channels: usize,
+    /// 1, or 2 for a plane with half the rows and columns.
+    shrink: usize,
+    black: u8,
+}
+
+impl<'a> Layer<'a> {
+    fn rgb(picture: &'a mut RgbImage) -> Self {
+        let width = picture.width() as usize;
+        Self {
+            bytes: picture.as_mut(),
+            width,
+            channels: 3,
+            shrink: 1,
+            black: 0,
+        }
+    }
+
+    fn of_planes(picture: &'a mut Planar) -> [Self; 3] {
+        let width = picture.size_px().0 as usize;
+        let plane = |bytes, shrink: usize, black| Self {
+            bytes,
+            width: width.div_ceil(shrink),
+            channels: 1,
+            shrink,
+            black,
+        };
+        let [luma, blue, red] = picture.planes_mut();
+        // Black of limited range.
+        [plane(luma, 1, 16), plane(blue, 2, 128), plane(red, 2, 128)]
+    }
+
+    /// Returns the bytes of the picture's pixels `run` of row `y`; also those that it holds in part.
+    fn row(&mut self, y: u32, run: &Range<u32>) -> &mut [u8] {
+        let (start, end) = (
+            run.start as usize / self.shrink,
+            (run.end as usize).div_ceil(self.shrink),
+        );
+        let from = (y as usize / self.shrink * self.width + start) * self.channels;
+        let length = end.min(self.width).saturating_sub(start) * self.channels;
+        &mut self.bytes[from..from + length]
+    }
+
+    fn blacken(&mut self, y: u32, run: Range<u32>) {
+        let black = self.black;
+        self.row(y, &run).fill(black);
+    }
+
+    fn flatten(&mut self, [left, top, right, bottom]: [u32; 4]) {
+        let (channels, rows) = (self.channels, top..bottom);
+        let rows = || rows.clone().step_by(self.shrink);
+        let (mut sums, mut count) = ([0_u32; 3], 0_u32);
+        let (run, rows) = (left..right, rows().collect::<Vec<_>>());
+        for y in &rows {
+            for pixel in self.row(*y, &run).chunks_exact(channels) {
+                for (sum, value) in sums.iter_mut().zip(pixel) {
+                    *sum += u32::from(*value);
+                }
+                count += 1;
+            }
+        }
+        let mean = sums.map(|sum| u8::try_from(sum / count.max(1)).unwrap_or(u8::MAX));
+        for y in &rows {
+            for pixel in self.row(*y, &run).chunks_exact_mut(channels) {
+                pixel.copy_from_slice(&mean[..channels]);
             }
         }
     }
@@ -211,6 +346,8 @@ pub fn watermark(picture: &mut RgbImage, text: &str) {
 
 #[cfg(test)]
 mod tests {
+    use image::Rgb;
+
     use super::*;
 
     /// A picture in which no two neighbours are alike.
@@ -230,20 +367,22 @@ mod tests {
     }
 
     #[test]
-    fn only_the_thing_stays_sharp_and_not_the_person_on_it() {
+    fn everything_is_in_blocks_finer_where_the_e_bike_is() {
         let plain = noise(240, 120);
         let mut picture = plain.clone();
-        let thing = BoxPx::from_corners(100.0, 20.0, 200.0, 100.0);
-        let person = BoxPx::from_corners(125.0, 25.0, 145.0, 55.0);
-        pixelate(&mut picture, Some(&thing), &[person]);
-        assert_eq!(unlike(&plain, &picture, [150, 60, 190, 100]), 0);
-        assert!(unlike(&plain, &picture, [125, 25, 145, 55]) > 500);
-        assert!(unlike(&plain, &picture, [0, 0, 100, 120]) > 11_000);
-        // Within a block all are alike: nothing can be read from it.
-        assert_eq!(picture.get_pixel(0, 0), picture.get_pixel(9, 9));
+        let thing = BoxPx::from_corners(96.0, 24.0, 204.0, 108.0);
+        Redactor::new(Hidden::People).still(&mut picture, 120, Some(&thing));
+        // Blocks of 12 pixels, and of 6 within the e-bike: nothing finer can be read anywhere.
+        for (left, top, side) in [(0, 0, 12), (216, 108, 12), (96, 24, 6), (150, 60, 6)] {
+            let first = picture.get_pixel(left, top);
+            let whole = (0..side).flat_map(|y| (0..side).map(move |x| (left + x, top + y)));
+            assert!(whole.clone().all(|(x, y)| picture.get_pixel(x, y) == first));
+        }
+        assert_ne!(picture.get_pixel(96, 24), picture.get_pixel(102, 24));
         let mut unknown = plain.clone();
-        pixelate(&mut unknown, None, &[]);
-        assert!(unlike(&plain, &unknown, [150, 60, 190, 100]) > 1_500);
+        pixelate(&mut unknown);
+        assert_eq!(unknown.get_pixel(96, 24), unknown.get_pixel(102, 30));
+        assert_ne!(unknown.get_pixel(96, 24), unknown.get_pixel(108, 24));
     }
 
     #[test]
@@ -255,11 +394,45 @@ mod tests {
             corners: corners.map(Into::into).to_vec(),
         };
         // The picture is 100 rows high; the caption below them stays.
-        black_out(&mut picture, &[mask], 100);
+        let mut redactor = Redactor::new(Hidden::by_masks(vec![mask]));
+        redactor.still(&mut picture, 100, None);
         assert_eq!(picture.get_pixel(100, 75).0, [0, 0, 0]);
         assert_eq!(picture.get_pixel(51, 51).0, [0, 0, 0]);
         assert_eq!(unlike(&plain, &picture, [0, 0, 200, 50]), 0);
         assert_eq!(unlike(&plain, &picture, [0, 100, 200, 120]), 0);
+        // Of another size the same share is black.
+        let mut small = noise(101, 51);
+        redactor.still(&mut small, 51, None);
+        assert_eq!(small.get_pixel(50, 50).0, [0, 0, 0]);
+        assert_eq!(unlike(&noise(101, 51), &small, [0, 0, 101, 25]), 0);
+    }
+
+    #[test]
+    fn planes_are_hidden_as_pictures_are_also_with_odd_sides() {
+        let luma: Vec<u8> = (0..161 * 91_u32)
+            .map(|at| u8::try_from(at * 37 % 251).expect("a byte"))
+            .collect();
+        let frame = crate::decode::Frame::from_luma(StreamTime::ZERO, 161, 91, luma);
+        let corners = [[0.5, 0.0], [1.0, 0.0], [1.0, 1.0], [0.5, 1.0]];
+        let right = Polygon {
+            corners: corners.map(Into::into).to_vec(),
+        };
+        let mut masked = Planar::of(&frame);
+        Redactor::new(Hidden::Masks(vec![right])).planes(&mut masked, None);
+        let masked = masked.into_frame(&frame);
+        for y in 0..91 {
+            assert_eq!(masked.luma().row(y)[..80], frame.luma().row(y)[..80]);
+            assert!(masked.luma().row(y)[81..].iter().all(|luma| *luma == 16));
+        }
+        let mut blocks = Planar::of(&frame);
+        Redactor::new(Hidden::People).planes(&mut blocks, None);
+        let blocks = blocks.into_frame(&frame);
+        assert!(
+            blocks.luma().row(0)[..8]
+                .iter()
+                .all(|luma| *luma == blocks.luma().row(7)[0])
+        );
+        assert_eq!(blocks.luma().row(90)[160], blocks.luma().row(88)[160]);
     }
 
     #[test]

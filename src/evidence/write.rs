@@ -8,13 +8,16 @@ use std::path::{Path, PathBuf};
 use super::clip::{self, ClipSpan};
 use super::collector::{Pictures, ROLL, Seal, Shared, draws_track, lock};
 use super::manifest::{AlarmRecord, FORMAT, Manifest, StreamRecord};
+use super::planar::Planar;
+use super::redact::{Hidden, Redactor};
 use super::{
     CLIP, Evidence, EvidenceError, EvidenceFile, MANIFEST, MissingFile, SNAPSHOT, STROBE,
     digest_file, picture, reason_of, sha256_hex, strobe, write_whole,
 };
 use crate::alarm::Alarm;
 use crate::decode::Frame;
-use crate::geometry::BoxPx;
+use crate::geometry::{BoxPx, Polygon};
+use crate::id::{CameraId, SiteId};
 
 /// What is in the folder so far.
 #[derive(Debug, Default)]
@@ -63,20 +66,30 @@ fn folder_of(shared: &Shared) -> PathBuf {
 
 impl FolderState {
     fn draw(&mut self, shared: &Shared, folder: &Path, pictures: &Pictures) {
-        let caption = caption(shared, &pictures.alarm);
-        let snapshot = match pictures.frames.last() {
+        let record = AlarmRecord::new(shared.id, shared.raised_at, &pictures.alarm);
+        let caption = caption_of(
+            &record,
+            shared.context.site.as_ref(),
+            &shared.context.camera,
+        );
+        // What a mask covers is in the clip alone: a picture that is drawn without it can be shown
+        // as it is, also its enlargements.
+        let facade = shared.context.facade.as_ref();
+        let masks = facade.map_or(&[][..], |facade| &facade.masks);
+        let frames = masked(&pictures.frames, masks);
+        let jpeg = |picture| picture::jpeg_masked(&picture, masks);
+        let snapshot = match frames.last() {
             Some(frame) => {
                 let object = box_at(&pictures.alarm, frame);
-                picture::jpeg(&picture::snapshot(frame, object, &caption)).map_err(Into::into)
+                jpeg(picture::snapshot(frame, object, &caption)).map_err(Into::into)
             }
             None => Err(Absent::NoFrame.into()),
         };
         self.put(folder, SNAPSHOT, "image/jpeg", snapshot);
         if draws_track(pictures.alarm.kind) {
-            let scene = shared.context.facade.as_ref();
-            let strobe = strobe::draw(&pictures.alarm, &pictures.frames, scene, &caption)
+            let strobe = strobe::draw(&pictures.alarm, &frames, facade, &caption)
                 .ok_or(Problem::Absent(Absent::NoFrame))
-                .and_then(|strobe| picture::jpeg(&strobe).map_err(Into::into));
+                .and_then(|strobe| jpeg(strobe).map_err(Into::into));
             self.put(folder, STROBE, "image/jpeg", strobe);
         }
     }
@@ -226,13 +239,27 @@ fn box_at<'a>(alarm: &'a Alarm, frame: &Frame) -> Option<&'a BoxPx> {
         .map(|point| &point.area)
 }
 
-fn caption(shared: &Shared, alarm: &Alarm) -> String {
+/// Returns the frames with `masks` in black.
+fn masked(frames: &[Frame], masks: &[Polygon]) -> Vec<Frame> {
+    if masks.is_empty() {
+        return frames.to_vec();
+    }
+    let mut redactor = Redactor::new(Hidden::Masks(masks.to_vec()));
+    let masked = frames.iter().map(|frame| {
+        let mut planes = Planar::of(frame);
+        redactor.planes(&mut planes, None);
+        planes.into_frame(frame)
+    });
+    masked.collect()
+}
+
+/// Returns what stands below an alarm's pictures.
+pub(super) fn caption_of(alarm: &AlarmRecord, site: Option<&SiteId>, camera: &CameraId) -> String {
     let kind = alarm.kind.as_str().replace('_', " ");
-    let raised_at = shared.raised_at.strftime("%Y-%m-%d %H:%M:%S UTC");
-    let context = &shared.context;
-    let place = match &context.site {
-        Some(site) => format!("{site} · {}", context.camera),
-        None => context.camera.to_string(),
+    let raised_at = alarm.raised_at.strftime("%Y-%m-%d %H:%M:%S UTC");
+    let place = match site {
+        Some(site) => format!("{site} · {camera}"),
+        None => camera.to_string(),
     };
     format!("{kind} · {place} · {raised_at} · score {:.2}", alarm.score)
 }

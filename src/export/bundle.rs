@@ -6,7 +6,6 @@ use std::fs::{self, File};
 use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use image::RgbImage;
 use jiff::Timestamp;
 use serde::Serialize;
 use zip::CompressionMethod;
@@ -18,20 +17,16 @@ use super::manifest::{
 };
 use crate::alarm::{AlarmKind, TrackPoint};
 use crate::audit::Key;
-use crate::clock::StreamTime;
-use crate::decode::{DecodeError, Decoder};
-use crate::detect::ebike::EbikeDetector;
-use crate::evidence::clip::ClipError;
-use crate::evidence::recode::Recoder;
+use crate::evidence::copy::{CopyError, Copyist};
 use crate::evidence::room::below;
 use crate::evidence::{
-    self, CLIP, EvidenceFile, MissingFile, Redactor, SNAPSHOT, STROBE, digest_file, picture,
-    publish, reason_of, redact, sha256_hex,
+    self, CLIP, EvidenceFile, Hidden, MissingFile, SNAPSHOT, STROBE, Treatment, digest_file,
+    publish, reason_of, sha256_hex,
 };
 use crate::geometry::Polygon;
-use crate::id::{AlarmId, CameraId};
+use crate::id::AlarmId;
 use crate::scene::Kind;
-use crate::source::file::{FileError, Recording};
+use crate::scene::facade::FacadeScene;
 use crate::store::{AlarmDetail, AlarmRecord, Scope, TicketRecord};
 
 /// Why there is no bundle.
@@ -45,34 +40,14 @@ pub enum BundleError {
     Stopped,
 }
 
-/// Why one file is not in the bundle.
-#[derive(Debug, thiserror::Error)]
-enum Problem {
-    #[error("it is not as it was recorded: the evidence was changed")]
-    Changed,
-    #[error("its evidence is not on the disk any more")]
-    Gone,
-    #[error("it cannot be read or written")]
-    Io(#[from] io::Error),
-    #[error("it is no picture")]
-    Picture(#[from] image::ImageError),
-    #[error("the clip cannot be read")]
-    Read(#[from] FileError),
-    #[error("the clip cannot be decoded")]
-    Decode(#[from] DecodeError),
-    #[error("the clip cannot be encoded")]
-    Clip(#[from] ClipError),
-    #[error("no picture of the clip could be decoded")]
-    Empty,
-    #[error("the service stops")]
-    Stopped,
-}
-
 /// What a camera looks at, as far as redaction goes.
 #[derive(Clone, Debug)]
 pub struct View {
     pub kind: Kind,
+    /// Those of the scene in force, and those by which the alarm was judged.
     pub masks: Vec<Polygon>,
+    /// The facade by which the alarm was judged.
+    pub facade: Option<FacadeScene>,
 }
 
 /// All that a bundle is made of.
@@ -80,10 +55,9 @@ pub struct Making<'a> {
     pub ticket: &'a TicketRecord,
     pub alarms: &'a [AlarmDetail],
     pub evidence_root: &'a Path,
-    /// Returns what a camera looks at; none where the configuration does not know it any more.
-    pub view_of: &'a dyn Fn(&CameraId) -> Option<View>,
-    /// Finds people; none where the models are not at hand.
-    pub detector: Option<&'a EbikeDetector>,
+    /// Returns what an alarm's camera looks at; none where the configuration does not know it any
+    /// more.
+    pub view_of: &'a dyn Fn(&AlarmRecord) -> Option<View>,
     pub key: &'a Key,
     pub now: Timestamp,
     /// Asked between two pictures.
@@ -147,16 +121,20 @@ impl Making<'_> {
         alarm: &AlarmDetail,
         work: &Path,
     ) -> Result<(), BundleError> {
-        let mut copyist = Copyist::new(self, alarm);
+        let copyist = self.copyist(alarm);
         for name in [CLIP, SNAPSHOT, STROBE] {
             let Some(file) = alarm.files.iter().find(|file| file.name == name) else {
                 continue;
             };
             let made = work.join(name);
             let whole_name = entry_name(alarm.alarm.id, name);
-            match copyist.copy(file, &made) {
+            let copied = match &copyist {
+                Some(copyist) => copyist.copy(file, &made),
+                None => Err(CopyError::Gone),
+            };
+            match copied {
                 Ok(()) => archive.add(whole_name, file, &made)?,
-                Err(Problem::Stopped) => return Err(BundleError::Stopped),
+                Err(CopyError::Stopped) => return Err(BundleError::Stopped),
                 Err(problem) => archive.missing.push(MissingFile {
                     name: whole_name,
                     reason: reason_of(&problem),
@@ -185,6 +163,35 @@ impl Making<'_> {
             source_sha256: None,
         });
         Ok(())
+    }
+
+    /// Returns what makes the copies of one alarm's files; none where its evidence is gone.
+    fn copyist<'b>(&'b self, alarm: &'b AlarmDetail) -> Option<Copyist<'b>> {
+        let folder = alarm.evidence_folder.as_deref()?;
+        let folder = below(self.evidence_root, [folder])?;
+        let view = (self.view_of)(&alarm.alarm).unwrap_or(View {
+            // Of a camera that nobody knows any more, as little as possible is shown.
+            kind: match alarm.alarm.kind {
+                AlarmKind::FallingObject => Kind::Facade,
+                _ => Kind::Elevator,
+            },
+            masks: Vec::new(),
+            facade: None,
+        });
+        let (ticket, at) = (self.ticket, self.now.strftime("%Y-%m-%d %H:%M UTC"));
+        Some(Copyist {
+            folder,
+            track: &alarm.track,
+            raised_at_s: alarm.alarm.raised_at_s,
+            hidden: match (ticket.treatment, view.kind) {
+                (Treatment::Plain, _) => Hidden::Nothing,
+                (Treatment::Protected, Kind::Facade) => Hidden::by_masks(view.masks),
+                (Treatment::Protected, Kind::Elevator) => Hidden::People,
+            },
+            facade: view.facade,
+            watermark: Some(format!("{} · {} · {at}", ticket.id, ticket.asked_by)),
+            goes_on: self.goes_on,
+        })
     }
 
     fn manifest(&self, archive: &Archive<File>) -> Manifest {
@@ -298,152 +305,5 @@ impl Archive<File> {
         })?;
         file.sync_all()
             .map_err(|source| BundleError::Write { path, source })
-    }
-}
-
-/// Makes the copies of one alarm's files.
-struct Copyist<'a> {
-    making: &'a Making<'a>,
-    alarm: &'a AlarmDetail,
-    folder: Option<PathBuf>,
-    manifest: Option<evidence::manifest::Manifest>,
-    redactor: Redactor,
-    watermark: String,
-    /// The clip's picture nearest to the raising, as it was put into the copy.
-    moment: Option<(f64, RgbImage)>,
-}
-
-impl<'a> Copyist<'a> {
-    fn new(making: &'a Making<'a>, alarm: &'a AlarmDetail) -> Self {
-        let folder = alarm.evidence_folder.as_deref();
-        let folder = folder.and_then(|folder| below(making.evidence_root, [folder]));
-        let manifest = folder.as_ref().and_then(|folder| {
-            let bytes = fs::read(folder.join(evidence::MANIFEST)).ok()?;
-            serde_json::from_slice(&bytes).ok()
-        });
-        let view = (making.view_of)(&alarm.alarm.camera).unwrap_or(View {
-            // Of a camera that nobody knows any more, as little as possible is shown.
-            kind: match alarm.alarm.kind {
-                AlarmKind::FallingObject => Kind::Facade,
-                _ => Kind::Elevator,
-            },
-            masks: Vec::new(),
-        });
-        let at = making.now.strftime("%Y-%m-%d %H:%M UTC");
-        let ticket = making.ticket;
-        Self {
-            making,
-            alarm,
-            folder,
-            manifest,
-            redactor: Redactor {
-                treatment: ticket.treatment,
-                kind: view.kind,
-                masks: view.masks,
-                detector: making.detector.cloned(),
-            },
-            watermark: format!("{} · {} · {at}", ticket.id, ticket.asked_by),
-            moment: None,
-        }
-    }
-
-    /// Makes the copy of one file at `made`. The clip comes first.
-    fn copy(&mut self, file: &EvidenceFile, made: &Path) -> Result<(), Problem> {
-        let folder = self.folder.as_ref().ok_or(Problem::Gone)?;
-        let path = folder.join(&file.name);
-        let (size_bytes, sha256) = digest_file(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Problem::Gone,
-            _ => Problem::Io(error),
-        })?;
-        if (size_bytes, &sha256) != (file.size_bytes, &file.sha256) {
-            return Err(Problem::Changed);
-        }
-        match file.name.as_str() {
-            CLIP => self.copy_clip(&path, made),
-            _ => self.copy_picture(&path, made),
-        }
-    }
-
-    fn copy_clip(&mut self, path: &Path, made: &Path) -> Result<(), Problem> {
-        let mut recording = Recording::open(path)?;
-        let mut decoder = Decoder::open(recording.info())?;
-        let mut recoder = None;
-        let mut frames = Vec::new();
-        loop {
-            if !(self.making.goes_on)() {
-                return Err(Problem::Stopped);
-            }
-            let packet = recording.next_packet()?;
-            match &packet {
-                Some(packet) => decoder.push(packet, |frame| frames.push(frame)),
-                None => decoder.finish(|frame| frames.push(frame)),
-            }
-            for frame in frames.drain(..) {
-                let mut shown = picture::colour(&frame);
-                self.redact_moment(&mut shown, frame.at);
-                let recoder = match &mut recoder {
-                    Some(recoder) => recoder,
-                    none => none.insert(Recoder::create(made, shown.width(), shown.height())?),
-                };
-                recoder.push(&shown, frame.at)?;
-            }
-            if packet.is_none() {
-                break;
-            }
-        }
-        Ok(recoder.ok_or(Problem::Empty)?.finish()?)
-    }
-
-    /// Redacts and marks a picture of the clip, shown at `at` from the clip's begin.
-    fn redact_moment(&mut self, shown: &mut RgbImage, at: StreamTime) {
-        let span = self.manifest.as_ref().and_then(|all| all.clip.as_ref());
-        let starts_at_s = span.map(|span| span.starts_at_s);
-        let on_stream =
-            starts_at_s.map(|start| StreamTime::from_secs_f64(start + at.as_secs_f64()));
-        let thing = on_stream.and_then(|at| redact::place_at(&self.alarm.track, at));
-        let height_px = shown.height();
-        self.redactor.redact(shown, height_px, thing.as_ref());
-        redact::watermark(shown, &self.watermark);
-        let Some(on_stream) = on_stream else { return };
-        let off_s = (on_stream.as_secs_f64() - self.alarm.alarm.raised_at_s).abs();
-        if self
-            .moment
-            .as_ref()
-            .is_none_or(|(best_s, _)| off_s < *best_s)
-        {
-            self.moment = Some((off_s, shown.clone()));
-        }
-    }
-
-    /// Makes the copy of a picture. An elevator's is made anew from the clip, in which the e-bike's
-    /// place is known; without a clip all of it is pixelated.
-    fn copy_picture(&mut self, path: &Path, made: &Path) -> Result<(), Problem> {
-        let is_car = self.redactor.kind == Kind::Elevator;
-        let is_plain = self.redactor.treatment == super::Treatment::Plain;
-        let shown = match self.moment.take() {
-            Some((_, moment)) if is_car && !is_plain => moment,
-            _ => {
-                let bytes = fs::read(path)?;
-                let decoded = image::load_from_memory_with_format(&bytes, image::ImageFormat::Jpeg);
-                let mut shown = decoded?.to_rgb8();
-                let height_px = self.height_in(&shown);
-                self.redactor.redact(&mut shown, height_px, None);
-                redact::watermark(&mut shown, &self.watermark);
-                shown
-            }
-        };
-        Ok(fs::write(made, picture::jpeg(&shown)?)?)
-    }
-
-    /// Returns how many rows of a still are the camera's picture: a caption stands below it, and a
-    /// strobe picture is enlarged.
-    fn height_in(&self, still: &RgbImage) -> u32 {
-        let stream = self.manifest.as_ref().and_then(|all| all.stream.as_ref());
-        let Some(stream) = stream.filter(|stream| stream.width_px > 0) else {
-            return still.height();
-        };
-        let rows = u64::from(still.width()) * u64::from(stream.height_px);
-        let rows = rows.div_ceil(u64::from(stream.width_px));
-        u32::try_from(rows).map_or(still.height(), |rows| rows.min(still.height()))
     }
 }

@@ -4,10 +4,12 @@
 //! byte has moved either way for the idle time, its connection fails, and with it whatever is
 //! being sent. Healthy streams move a keep-alive far more often.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 
+use super::Limits;
 use super::tls::{Tls, Wire};
 
 /// A listener that hands out at most so many connections at a time; further clients wait in the
@@ -26,21 +29,71 @@ pub(crate) struct Bounded {
     free: Arc<Semaphore>,
     idle: Duration,
     tls: Option<Tls>,
+    clients: Clients,
 }
 
 impl Bounded {
+    /// Returns the listener; `proxies` bring the connections of many clients.
     pub(crate) fn new(
         listener: TcpListener,
-        connections: usize,
-        idle: Duration,
+        limits: &Limits,
         tls: Option<Tls>,
+        proxies: Vec<IpAddr>,
     ) -> Self {
-        let free = Arc::new(Semaphore::new(connections));
         Self {
             listener,
-            free,
-            idle,
+            free: Arc::new(Semaphore::new(limits.connections)),
+            idle: limits.idle,
             tls,
+            clients: Clients {
+                most: limits.connections_of_one,
+                proxies,
+                open: Arc::default(),
+            },
+        }
+    }
+}
+
+/// How many connections each client has: one of them must not take all places from the others.
+struct Clients {
+    most: usize,
+    proxies: Vec<IpAddr>,
+    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+impl Clients {
+    /// Returns a place for one more connection of `client`; none where it has as many as it may. This
+    /// machine's own and proxies may have any number.
+    fn place(&self, client: IpAddr) -> Option<Place> {
+        let client = client.to_canonical();
+        let is_bounded = !client.is_loopback() && !self.proxies.contains(&client);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.entry(client).or_default();
+        if is_bounded && *count >= self.most {
+            return None;
+        }
+        *count += 1;
+        Some(Place {
+            client,
+            open: Arc::clone(&self.open),
+        })
+    }
+}
+
+/// One connection that is counted as long as it lasts.
+struct Place {
+    client: IpAddr,
+    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut count) = open.entry(self.client) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
         }
     }
 }
@@ -52,13 +105,20 @@ impl Listener for Bounded {
     async fn accept(&mut self) -> (Self::Io, SocketAddr) {
         let permit = Arc::clone(&self.free).acquire_owned().await;
         let permit = permit.expect("the semaphore is never closed");
-        // axum's own accept: it logs and retries errors such as too many open files.
-        let (stream, peer) = Listener::accept(&mut self.listener).await;
+        let (stream, peer, place) = loop {
+            // axum's own accept: it logs and retries errors such as too many open files.
+            let (stream, peer) = Listener::accept(&mut self.listener).await;
+            match self.clients.place(peer.ip()) {
+                Some(place) => break (stream, peer, place),
+                // Closed: whoever comes in such numbers gets no answer.
+                None => metrics::counter!("plumb_http_connections_refused_total").increment(1),
+            }
+        };
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "an event may wait for the packet before it");
         }
         let wire = Wire::new(stream, self.tls.as_ref());
-        (Mortal::new(wire, self.idle, Some(permit)), peer)
+        (Mortal::new(wire, self.idle, Some((permit, place))), peer)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -66,34 +126,47 @@ impl Listener for Bounded {
     }
 }
 
-/// A stream that fails with `TimedOut` when no byte has moved either way for a time.
+/// A stream that fails with `TimedOut` when no byte has moved either way for a time, or when nothing
+/// was answered for as long since it began to ask: bytes that come one by one and never make a request
+/// must not hold a place for ever.
 pub(crate) struct Mortal<S> {
     stream: S,
     idle: Duration,
     deadline: Pin<Box<Sleep>>,
-    _permit: Option<OwnedSemaphorePermit>,
+    /// Until when something must be answered to what was read since the last answer.
+    owed_until: Option<Instant>,
+    _counted: Option<(OwnedSemaphorePermit, Place)>,
 }
 
 impl<S> Mortal<S> {
-    fn new(stream: S, idle: Duration, permit: Option<OwnedSemaphorePermit>) -> Self {
+    fn new(stream: S, idle: Duration, counted: Option<(OwnedSemaphorePermit, Place)>) -> Self {
         let deadline = Box::pin(tokio::time::sleep(idle));
         Self {
             stream,
             idle,
             deadline,
-            _permit: permit,
+            owed_until: None,
+            _counted: counted,
         }
     }
 
     /// Puts the deadline off when something moved; fails what still waits at the deadline.
     fn judge<T>(
         &mut self,
+        way: Way,
         polled: Poll<io::Result<T>>,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<T>> {
         if polled.is_ready() {
-            let (deadline, idle) = (self.deadline.as_mut(), self.idle);
-            deadline.reset(Instant::now() + idle);
+            let until = Instant::now() + self.idle;
+            let until = match way {
+                Way::Out => {
+                    self.owed_until = None;
+                    until
+                }
+                Way::In => *self.owed_until.get_or_insert(until),
+            };
+            self.deadline.as_mut().reset(until);
             return polled;
         }
         match self.deadline.as_mut().poll(context) {
@@ -103,6 +176,13 @@ impl<S> Mortal<S> {
     }
 }
 
+/// Which way bytes move.
+#[derive(Clone, Copy)]
+enum Way {
+    In,
+    Out,
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Mortal<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -110,7 +190,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Mortal<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        self.judge(polled, context)
+        self.judge(Way::In, polled, context)
     }
 }
 
@@ -121,7 +201,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Mortal<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.judge(polled, context)
+        self.judge(Way::Out, polled, context)
     }
 
     fn poll_write_vectored(
@@ -130,7 +210,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Mortal<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.judge(polled, context)
+        self.judge(Way::Out, polled, context)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -172,14 +252,46 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
+    #[test]
+    fn one_client_cannot_take_all_places_but_a_proxy_may() {
+        let proxy: IpAddr = "192.0.2.1".parse().expect("an address");
+        let clients = Clients {
+            most: 2,
+            proxies: vec![proxy],
+            open: Arc::default(),
+        };
+        let client: IpAddr = "::ffff:198.51.100.7".parse().expect("an address");
+        let held = [clients.place(client), clients.place(client)];
+        assert!(held.iter().all(Option::is_some) && clients.place(client).is_none());
+        for other in ["198.51.100.8", "127.0.0.1", "192.0.2.1"] {
+            let other: IpAddr = other.parse().expect("an address");
+            assert!(clients.place(other).is_some());
+            let many: Vec<_> = (0..5).map(|_| clients.place(other)).collect();
+            let all = many.iter().all(Option::is_some);
+            assert_eq!(all, other.is_loopback() || other == proxy);
+        }
+        drop(held);
+        assert!(clients.place(client).is_some());
+        assert!(clients.open.lock().expect("not poisoned").is_empty());
+    }
+
     #[tokio::test]
-    async fn a_byte_either_way_puts_the_end_off() {
+    async fn a_byte_either_way_puts_the_end_off_but_not_without_end() {
         let (near, mut far) = tokio::io::duplex(16);
         let mut stream = Mortal::new(near, Duration::from_secs(3600), None);
-        let first = stream.deadline.deadline();
-        tokio::time::sleep(Duration::from_millis(2)).await;
-        far.write_u8(7).await.expect("16 bytes fit");
-        assert_eq!(stream.read_u8().await.expect("one was sent"), 7);
-        assert!(stream.deadline.deadline() > first);
+        let mut ends = vec![stream.deadline.deadline()];
+        for is_answered in [false, false, true] {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            if is_answered {
+                stream.write_u8(1).await.expect("16 bytes fit");
+            } else {
+                far.write_u8(7).await.expect("16 bytes fit");
+                assert_eq!(stream.read_u8().await.expect("one was sent"), 7);
+            }
+            ends.push(stream.deadline.deadline());
+        }
+        assert!(ends[1] > ends[0], "it begins to ask");
+        assert_eq!(ends[2], ends[1], "one more byte of it buys no time");
+        assert!(ends[3] > ends[2], "it was answered");
     }
 }

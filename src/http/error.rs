@@ -69,6 +69,16 @@ pub(crate) enum ApiError {
          verify tells what differs; restore the file from a backup."
     )]
     EvidenceChanged { name: String },
+    #[error(
+        "The clip is being made ready to be shown: what nobody is to see is hidden in it. Ask again in \
+         a moment."
+    )]
+    BeingPrepared,
+    #[error(
+        "What nobody is to see cannot be hidden in a copy of it: {reason}. Make room on the disk, and \
+         ask again."
+    )]
+    NoRoom { reason: String },
     #[error("The range lies outside the file; Content-Range names its size.")]
     RangeNotSatisfiable,
     #[error(
@@ -225,6 +235,7 @@ impl ApiError {
             ),
             Self::EvidenceGone { .. } => (S::GONE, "evidence-gone", "Evidence is gone"),
             Self::EvidenceChanged { .. } => (S::GONE, "evidence-changed", "Evidence was changed"),
+            Self::NoRoom { .. } => (S::INSUFFICIENT_STORAGE, "no-room", "No room on the disk"),
             Self::RangeNotSatisfiable => (
                 S::RANGE_NOT_SATISFIABLE,
                 "range-not-satisfiable",
@@ -233,16 +244,14 @@ impl ApiError {
             Self::NoPicture { .. } => (S::NOT_FOUND, "no-picture", "No picture"),
             Self::BadScene(_) => (S::UNPROCESSABLE_ENTITY, "bad-scene", "Bad scene"),
             Self::SceneChanged => (S::PRECONDITION_FAILED, "scene-changed", "Scene has changed"),
-            Self::SceneUnwritable { .. } => (
-                S::CONFLICT,
-                "scene-unwritable",
-                "Scene file cannot be written",
-            ),
-            Self::NoPrecondition => (
-                S::PRECONDITION_REQUIRED,
-                "no-precondition",
-                "If-Match is missing",
-            ),
+            Self::SceneUnwritable { .. } => {
+                let title = "Scene file cannot be written";
+                (S::CONFLICT, "scene-unwritable", title)
+            }
+            Self::NoPrecondition => {
+                let title = "If-Match is missing";
+                (S::PRECONDITION_REQUIRED, "no-precondition", title)
+            }
             Self::Taken { .. } => (S::CONFLICT, "taken", "Taken already"),
             Self::Conflict { .. } => (S::CONFLICT, "conflict", "Conflict"),
             Self::ForeignHost { .. } => (S::MISDIRECTED_REQUEST, "foreign-host", "Foreign host"),
@@ -254,6 +263,7 @@ impl ApiError {
             Self::TooManyTries { .. } => (S::TOO_MANY_REQUESTS, "too-many-tries", "Too many tries"),
             Self::NoPerson => (S::FORBIDDEN, "no-person", "For people only"),
             Self::BadCsrf => (S::FORBIDDEN, "bad-csrf", "Outdated page"),
+            Self::BeingPrepared => (S::SERVICE_UNAVAILABLE, "being-prepared", "Being made ready"),
             Self::NotReady { .. } => (S::SERVICE_UNAVAILABLE, "not-ready", "Not ready"),
             Self::Busy { .. } => (S::SERVICE_UNAVAILABLE, "busy", "Busy"),
             Self::StoreDown => (S::SERVICE_UNAVAILABLE, "store-down", "Store out of order"),
@@ -267,6 +277,7 @@ impl ApiError {
         match self {
             Self::Busy { .. } | Self::Timeout { .. } => Some(1),
             Self::TooManyTries { wait } => u16::try_from(wait.as_secs()).ok(),
+            Self::BeingPrepared => Some(2),
             Self::NotReady { .. } | Self::StoreDown | Self::Stopping => Some(5),
             _ => None,
         }

@@ -31,8 +31,11 @@ mod looks;
 mod openapi;
 mod problem;
 mod query;
+mod relays;
+mod renditions;
 pub mod replays;
 mod scenes;
+mod sight;
 pub mod sink;
 mod status;
 mod table;
@@ -59,7 +62,8 @@ pub use checks::{Bad, Checked, Checker, Finding, Well, Why};
 pub use listen::{ListenError, bind};
 pub use openapi::document;
 pub use replays::{ReplayOrder, ReplayOutcome, ReplayedAlarm, Replayer};
-pub use scenes::{CameraScene, SceneInForce};
+pub use scenes::{CameraScene, SceneInForce, judged_facade, masks_of};
+pub use sight::Privacy;
 pub use table::{Access, Route, Shows, routes};
 pub use tls::{Tls, TlsError};
 
@@ -68,6 +72,7 @@ use crate::auth::Role;
 use crate::auth::throttle::Throttle;
 use crate::clock::Clock;
 use crate::decode::Latest;
+use crate::evidence::room::Room;
 use crate::health::{Board, Threads};
 use crate::id::{CameraId, SiteId};
 use crate::metrics::Metrics;
@@ -78,6 +83,8 @@ use crate::store::{SessionLimits, Store};
 use client::Peer;
 use error::ApiError;
 use looks::Looks;
+use relays::Relays;
+use renditions::Renditions;
 use replays::Replays;
 
 /// What the API shows, and the bounds within which it does.
@@ -113,6 +120,9 @@ pub struct Api {
     /// Signs checkpoints of the audit log; none where the disk takes nothing.
     pub audit_key: Option<Key>,
     pub limits: Limits,
+    pub privacy: Privacy,
+    /// Whether the disk has room for copies of evidence.
+    pub room: Room,
 }
 
 /// How people sign in.
@@ -166,6 +176,8 @@ pub struct CameraInfo {
 pub struct Limits {
     /// Connections at a time; further clients wait to be accepted.
     pub connections: usize,
+    /// Of those, one client's; proxies and this machine may have any number.
+    pub connections_of_one: usize,
     /// Requests at a time; further ones are answered 503.
     pub requests: usize,
     /// Clients of the alarm stream; further ones are answered 503.
@@ -188,6 +200,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 512,
+            connections_of_one: 64,
             requests: 64,
             stream_clients: 256,
             // Of 4 Mbit/s each: what a link of 100 Mbit/s carries beside everything else.
@@ -207,6 +220,7 @@ struct Service {
     requests: Semaphore,
     stream_clients: Arc<Semaphore>,
     live_viewers: Arc<Semaphore>,
+    relays: Relays,
     /// Pictures that were encoded for somebody just now.
     pictures: v1::snapshot::Encoded,
     /// Pictures being encoded.
@@ -218,6 +232,7 @@ struct Service {
     throttle: Throttle,
     looks: Looks,
     replays: Replays,
+    renditions: Renditions,
     writable: status::Writable,
     document: Bytes,
     stop: CancellationToken,
@@ -235,10 +250,12 @@ pub async fn serve(
     // 19 MiB and a core for some 30 ms each.
     const HASHERS: usize = 2;
     let limits = api.limits;
+    let (renditions, orders) = Renditions::open();
     let service = Arc::new(Service {
         requests: Semaphore::new(limits.requests),
         stream_clients: Arc::new(Semaphore::new(limits.stream_clients)),
         live_viewers: Arc::new(Semaphore::new(limits.live_viewers)),
+        relays: Relays::new(&api.privacy),
         pictures: v1::snapshot::Encoded::default(),
         encoders: Semaphore::new(ENCODERS),
         hashers: Semaphore::new(HASHERS),
@@ -246,21 +263,21 @@ pub async fn serve(
         throttle: Throttle::default(),
         looks: Looks::default(),
         replays: Replays::default(),
+        renditions,
         writable: status::Writable::default(),
         document: openapi::document_bytes(),
         stop: stop.clone(),
         api,
     });
     let upkeep = tokio::spawn(fold_metrics(service.api.metrics.clone(), stop.clone()));
+    let maker = renditions::work(Arc::clone(&service), orders, stop.clone());
+    let maker = tokio::spawn(maker);
+    tokio::spawn(renditions::foresee(Arc::clone(&service), stop.clone()));
     if let Some(tls) = service.api.tls.clone() {
         tokio::spawn(tls.follow(stop.clone()));
     }
-    let listener = connection::Bounded::new(
-        listener,
-        limits.connections,
-        limits.idle,
-        service.api.tls.clone(),
-    );
+    let proxies = service.api.sign_in.proxies.clone();
+    let listener = connection::Bounded::new(listener, &limits, service.api.tls.clone(), proxies);
     let clients = router(&service).into_make_service_with_connect_info::<Peer>();
     let served =
         axum::serve(listener, clients).with_graceful_shutdown(stop.clone().cancelled_owned());
@@ -276,6 +293,10 @@ pub async fn serve(
         }
     };
     upkeep.abort();
+    // It ends with `stop`, between two pictures of a clip.
+    if let Err(error) = maker.await {
+        tracing::error!(%error, "what makes copies of evidence had failed");
+    }
     result
 }
 

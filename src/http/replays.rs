@@ -145,14 +145,14 @@ pub(super) fn start(service: &Arc<Service>, id: i64, task: Task) -> std::io::Res
 }
 
 /// Gives this thread, and the decoder's that it starts, a low priority.
-fn yield_to_cameras() {
+pub(super) fn yield_to_cameras() {
     // A tenth of the share that others get where there is not enough for all (man 7 sched): the lowest
     // priority of all, 19, would let a busy machine starve it.
     const NICE: i32 = 10;
     // On Linux a thread has a priority of its own: man 2 setpriority, "Linux-specific".
     let own = rustix::thread::gettid();
     if let Err(error) = rustix::process::setpriority_process(Some(own), NICE) {
-        tracing::warn!(%error, "a replay runs with the priority of the cameras");
+        tracing::warn!(%error, "work beside the stream runs with the priority of the cameras");
     }
 }
 

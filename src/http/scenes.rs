@@ -16,8 +16,10 @@ use tokio::sync::{Mutex, watch};
 use super::CameraInfo;
 use super::error::ApiError;
 use crate::evidence::{part_path, publish};
+use crate::geometry::Polygon;
 use crate::scene::Scene;
-use crate::store::{Actor, AuditOutcome, SceneText, Store};
+use crate::scene::facade::FacadeScene;
+use crate::store::{Actor, AlarmRecord, AuditOutcome, SceneText, Store, StoreError};
 
 /// What a camera looks at.
 #[derive(Clone, Debug, Default)]
@@ -94,6 +96,39 @@ impl SceneInForce {
         let saved = tokio::spawn(saving.run(known)).await;
         saved.map_err(|error| ApiError::internal("saving a scene", &error))?
     }
+}
+
+/// Returns what is masked in an alarm's pictures: by the scene in force, and by the one by which it was
+/// judged, `judged`. A mask that is drawn later hides what was recorded before, and one that is taken
+/// away uncovers nothing that was recorded under it.
+pub fn masks_of(now: Option<&SceneInForce>, judged: Option<&FacadeScene>) -> Vec<Polygon> {
+    let now = now.map(SceneInForce::current);
+    let now = now.as_ref().and_then(|now| now.scene.facade.as_ref());
+    let mut masks: Vec<Polygon> = Vec::new();
+    for mask in now
+        .into_iter()
+        .chain(judged)
+        .flat_map(|facade| &facade.masks)
+    {
+        if !masks.contains(mask) {
+            masks.push(mask.clone());
+        }
+    }
+    masks
+}
+
+/// Returns the facade by which the alarm was judged, also where the camera's scene has changed since;
+/// none where there was none, or its text is not kept.
+pub async fn judged_facade(
+    store: &Store,
+    alarm: &AlarmRecord,
+) -> Result<Option<FacadeScene>, StoreError> {
+    let Some(sha256) = &alarm.scene_sha256 else {
+        return Ok(None);
+    };
+    let text = store.scene_text(sha256).await?;
+    let scene = text.and_then(|text| toml::from_str::<Scene>(&text).ok());
+    Ok(scene.and_then(|scene| scene.facade))
 }
 
 /// One scene on its way into force.

@@ -14,12 +14,12 @@ use tracing::{error, info, warn};
 
 use crate::audit::Key;
 use crate::clock::Clock;
-use crate::detect::ebike::EbikeDetector;
 use crate::export::{self, BundleError, Making, View};
-use crate::http::SceneInForce;
-use crate::id::CameraId;
+use crate::http::{SceneInForce, judged_facade, masks_of};
+use crate::id::{AlarmId, CameraId};
 use crate::scene::Kind;
-use crate::store::{Made, Store, StoreError, TicketRecord, TicketState};
+use crate::scene::facade::FacadeScene;
+use crate::store::{AlarmRecord, Made, Store, StoreError, TicketRecord, TicketState};
 
 /// Looks at least this often: time passes without a signal.
 const LOOK: Duration = Duration::from_secs(10);
@@ -35,8 +35,6 @@ pub struct Bundler {
     pub clock: Arc<dyn Clock>,
     pub kinds: BTreeMap<CameraId, Kind>,
     pub scenes: BTreeMap<CameraId, SceneInForce>,
-    /// Finds people; without it the whole of an elevator's picture is pixelated.
-    pub detector: Option<EbikeDetector>,
 }
 
 impl Bundler {
@@ -83,8 +81,14 @@ impl Bundler {
         stop: CancellationToken,
     ) -> Result<Option<Made>, StoreError> {
         let mut alarms = Vec::with_capacity(ticket.alarms.len());
+        let mut judged: BTreeMap<AlarmId, FacadeScene> = BTreeMap::new();
         for id in &ticket.alarms {
-            alarms.extend(self.store.alarm(*id).await?);
+            let Some(found) = self.store.alarm(*id).await? else {
+                continue;
+            };
+            let facade = judged_facade(&self.store, &found.alarm).await?;
+            judged.extend(facade.map(|facade| (*id, facade)));
+            alarms.push(found);
         }
         let id = ticket.id;
         let making = tokio::task::spawn_blocking(move || {
@@ -96,8 +100,7 @@ impl Bundler {
                 ticket: &ticket,
                 alarms: &alarms,
                 evidence_root: &self.evidence_root,
-                view_of: &|camera| self.view_of(camera),
-                detector: self.detector.as_ref(),
+                view_of: &|alarm| self.view_of(alarm, judged.get(&alarm.id)),
                 key: &self.key,
                 now: self.clock.now(),
                 goes_on: &|| !stop.is_cancelled(),
@@ -123,12 +126,11 @@ impl Bundler {
         })
     }
 
-    fn view_of(&self, camera: &CameraId) -> Option<View> {
-        let scene = self.scenes.get(camera)?.current();
-        let facade = scene.scene.facade.as_ref();
+    fn view_of(&self, alarm: &AlarmRecord, judged: Option<&FacadeScene>) -> Option<View> {
         Some(View {
-            kind: *self.kinds.get(camera)?,
-            masks: facade.map_or_else(Vec::new, |facade| facade.masks.clone()),
+            kind: *self.kinds.get(&alarm.camera)?,
+            masks: masks_of(self.scenes.get(&alarm.camera), judged),
+            facade: judged.cloned(),
         })
     }
 

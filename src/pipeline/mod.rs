@@ -19,6 +19,7 @@ mod described;
 mod upkeep;
 mod replayer;
 mod stir;
+mod rate;
 mod pace;
 
 use std::path::Path;

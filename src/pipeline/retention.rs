@@ -6,6 +6,9 @@
 //! room is the configured budget, or what the disk has when evidence leaves `min_free` of it free,
 //! whichever is less: so another program that fills the disk narrows it as well.
 //!
+//! Renditions (`evidence::rendition`) count with the evidence, and go before any of it; at most
+//! [`RENDITIONS_SHARE`] of the room is theirs.
+//!
 //! It must never delete a file whose row still names it (see `store::retention`), nor hold the
 //! writer for longer than a batch.
 
@@ -22,6 +25,7 @@ use crate::alarm::{Alarm, AlarmKind};
 use crate::clock::{Clock, StreamTime};
 use crate::config::Retention;
 use crate::deliver::Alarms;
+use crate::evidence::rendition;
 use crate::evidence::room::{Disk, below};
 use crate::id::{AlarmId, CameraId, SERVICE, SiteId};
 use crate::store::{
@@ -36,6 +40,8 @@ const BATCH: u32 = 50;
 const BATCHES_MAX: usize = 40;
 /// Events removed by one transaction: some milliseconds of the writer's time.
 const EVENTS: u32 = 500;
+/// Renditions may take this share of the room: what was looked at lately.
+const RENDITIONS_SHARE: f64 = 0.1;
 /// An alarm ends when the share is this far below the one at which it was raised.
 const SLACK: f64 = 0.05;
 
@@ -100,6 +106,7 @@ impl Keeper {
     /// Deletes the oldest evidence until the rest has room, and returns what share of the room is
     /// used; more than 1 where what is held alone does not fit.
     async fn delete_what_has_no_room(&self) -> Result<f64, StoreError> {
+        self.trim_renditions().await?;
         for _ in 0..BATCHES_MAX {
             let (used_bytes, room_bytes) = self.measure().await?;
             let most_bytes = room_bytes as f64 * self.rules.full_share;
@@ -129,15 +136,21 @@ impl Keeper {
             self.remove_folders().await?;
         }
         let (used_bytes, room_bytes) = self.measure().await?;
-        Ok(used_bytes as f64 / (room_bytes as f64).max(1.0))
+        if room_bytes == 0 {
+            // Something else has filled the disk: with nothing left to delete it is as full as can be.
+            return Ok(1.0);
+        }
+        Ok(used_bytes as f64 / room_bytes as f64)
     }
 
     /// Returns how many bytes evidence takes, and how many it may take.
     async fn measure(&self) -> Result<(u64, u64), StoreError> {
         let used = self.store.evidence_use().await?;
         let data_dir = self.evidence_root.parent().unwrap_or(Path::new("."));
+        let renditions_bytes = self.renditions(rendition::used_bytes).await;
+        let used_bytes = used.bytes + renditions_bytes;
         let of_disk = match self.disk.free_bytes(data_dir) {
-            Ok(free) => (used.bytes + free).saturating_sub(self.rules.min_free_bytes),
+            Ok(free) => (used_bytes + free).saturating_sub(self.rules.min_free_bytes),
             Err(error) => {
                 warn!(%error, "the disk does not tell how much room it has");
                 u64::MAX
@@ -145,9 +158,32 @@ impl Keeper {
         };
         let room_bytes = of_disk.min(self.rules.evidence_budget_bytes.unwrap_or(u64::MAX));
         metrics::gauge!("plumb_evidence_used_bytes").set(used.bytes as f64);
+        metrics::gauge!("plumb_evidence_renditions_bytes").set(renditions_bytes as f64);
         metrics::gauge!("plumb_evidence_held_bytes").set(used.held_bytes as f64);
         metrics::gauge!("plumb_evidence_room_bytes").set(room_bytes as f64);
-        Ok((used.bytes, room_bytes))
+        Ok((used_bytes, room_bytes))
+    }
+
+    /// Deletes the oldest renditions: all that have no room beside the evidence, and all beyond their
+    /// share.
+    async fn trim_renditions(&self) -> Result<(), StoreError> {
+        let (used_bytes, room_bytes) = self.measure().await?;
+        let most = room_bytes as f64 * self.rules.full_share;
+        let renditions_bytes = self.renditions(rendition::used_bytes).await;
+        let beside = most - used_bytes.saturating_sub(renditions_bytes) as f64;
+        let most = beside.min(room_bytes as f64 * RENDITIONS_SHARE).max(0.0);
+        let most_bytes = whole(most);
+        if renditions_bytes > most_bytes {
+            self.renditions(move |root| rendition::trim(root, most_bytes))
+                .await;
+        }
+        Ok(())
+    }
+
+    async fn renditions(&self, work: impl FnOnce(&Path) -> u64 + Send + 'static) -> u64 {
+        let root = self.evidence_root.clone();
+        let done = tokio::task::spawn_blocking(move || work(&root)).await;
+        done.unwrap_or(0)
     }
 
     /// Removes the folders of which the rows say that they are to go.
@@ -158,7 +194,12 @@ impl Keeper {
                 self.store.was_removed(removal.alarm).await?;
                 continue;
             };
-            let removed = tokio::task::spawn_blocking(move || remove(&path)).await;
+            let (root, folder) = (self.evidence_root.clone(), removal.folder);
+            let removed = tokio::task::spawn_blocking(move || {
+                remove(&path)?;
+                rendition::remove(&root, &folder)
+            });
+            let removed = removed.await;
             match removed.unwrap_or_else(|panic| Err(io::Error::other(panic))) {
                 Ok(()) => self.store.was_removed(removal.alarm).await?,
                 Err(error) => {
@@ -271,6 +312,11 @@ impl Keeper {
         let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
         self.clock.now().as_millisecond().saturating_sub(age_ms)
     }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a float cast saturates")]
+fn whole(bytes: f64) -> u64 {
+    bytes as u64
 }
 
 /// Removes the folder, and the day's when that is empty now. A folder that is gone is removed.

@@ -298,17 +298,22 @@ impl Shared {
         let recorder = Recorder {
             alarms,
             evidence_root: self.evidence_root.clone(),
-            room: Room {
-                disk: Arc::new(SystemDisk),
-                // The keeper frees room at `min_free`; it may be late by some alarms.
-                floor_bytes: config.retention.min_free_bytes / 2,
-            },
+            room: self.room(config),
         };
         let alive = self.threads.enter("the recorder");
         tokio::spawn(async move {
             let _alive = alive;
             recorder.run(reported).await;
         })
+    }
+
+    /// Returns where evidence, and copies of it, must not be written any more.
+    fn room(&self, config: &Config) -> Room {
+        Room {
+            disk: Arc::new(SystemDisk),
+            // The keeper frees room at `min_free`; it may be late by some alarms.
+            floor_bytes: config.retention.min_free_bytes / 2,
+        }
     }
 
     /// Starts the work beside the stream.
@@ -327,7 +332,6 @@ impl Shared {
                 .map(|camera| (camera.id.clone(), camera.kind))
                 .collect(),
             scenes: self.scenes.clone(),
-            detector: self.detectors.ebike().clone(),
         })
     }
 
@@ -364,6 +368,8 @@ impl Shared {
             audit_key,
             tls,
             limits: Limits::default(),
+            privacy: config.privacy.clone(),
+            room: self.room(config),
         })
     }
 

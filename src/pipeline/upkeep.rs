@@ -15,7 +15,6 @@ use crate::audit::Key;
 use crate::clock::Clock;
 use crate::config::Retention;
 use crate::deliver::Alarms;
-use crate::detect::ebike::EbikeDetector;
 use crate::evidence::room::SystemDisk;
 use crate::export;
 use crate::health::Threads;
@@ -36,7 +35,6 @@ pub(super) struct Parts {
     pub(super) key: Option<Key>,
     pub(super) kinds: BTreeMap<CameraId, Kind>,
     pub(super) scenes: BTreeMap<CameraId, SceneInForce>,
-    pub(super) detector: EbikeDetector,
 }
 
 /// The tasks.
@@ -79,7 +77,6 @@ impl Upkeep {
                 clock: parts.clock,
                 kinds: parts.kinds,
                 scenes: parts.scenes,
-                detector: Some(parts.detector),
             };
             let alive = parts.threads.enter("the maker of bundles");
             let bundler_stop = stop.clone();

@@ -10,10 +10,14 @@ use jiff::Timestamp;
 use plumb::alarm::{Alarm, AlarmKind, Origin, TrackPoint};
 use plumb::clock::StreamTime;
 use plumb::decode::{Decoder, Frame};
+use plumb::evidence::copy::Copyist;
 use plumb::evidence::manifest::{self, Finding, State};
-use plumb::evidence::{Collector, Evidence, EvidenceContext, EvidenceError, EvidenceJob, Raised};
-use plumb::geometry::BoxPx;
+use plumb::evidence::{
+    Collector, Evidence, EvidenceContext, EvidenceError, EvidenceJob, Hidden, Raised, picture,
+};
+use plumb::geometry::{BoxPx, Polygon};
 use plumb::id::{AlarmId, CameraId};
+use plumb::scene::facade::FacadeScene;
 use plumb::source::file::Recording;
 use plumb::source::{Codec, Framing, Packet, StreamInfo};
 
@@ -120,7 +124,11 @@ fn wall() -> Timestamp {
 
 /// Runs the stream through a collector with one fall raised at `RAISED_S`, and returns all jobs.
 fn collect(stream: &Stream) -> Vec<EvidenceJob> {
-    let mut collector = Collector::new(context());
+    collect_in(stream, context())
+}
+
+fn collect_in(stream: &Stream, context: Arc<EvidenceContext>) -> Vec<EvidenceJob> {
+    let mut collector = Collector::new(context);
     let mut jobs = Vec::new();
     collector.start(Arc::clone(&stream.info), &mut jobs);
     let all_frames = frames(stream);
@@ -238,6 +246,101 @@ fn keeps_a_fall_as_clip_pictures_and_manifest() {
     assert_eq!((clip.starts_at_s, clip.cut), (2.0, None));
     assert_eq!(report.manifest.alarm.ended_at_s, Some(RAISED_S + 1.0));
     assert_eq!(report.manifest.alarm.track, fall(RAISED_S).track);
+}
+
+/// A mask over all of the picture: what is seen then was drawn on it.
+fn all_of_it() -> Vec<Polygon> {
+    let corners = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]];
+    vec![Polygon {
+        corners: corners.map(Into::into).to_vec(),
+    }]
+}
+
+/// Returns how many pixels are as blue as only the recording is: ink is amber, red and white.
+fn blue(path: &Path) -> usize {
+    let picture = image::open(path).expect("a picture").to_rgb8();
+    let is_blue = |pixel: &&image::Rgb<u8>| pixel.0[2] > pixel.0[0].saturating_add(60);
+    picture.pixels().filter(is_blue).count()
+}
+
+#[test]
+fn what_a_mask_covers_is_in_the_clip_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let stream = read(&record(folder.path(), "b.mp4", 30, H264_B));
+    let plain = write_all(&collect(&stream), &folder.path().join("plain"));
+    let facade = FacadeScene {
+        floors: 6,
+        storey_height_m: 3.0,
+        floor_lines: Vec::new(),
+        masks: all_of_it(),
+        openings: Vec::new(),
+    };
+    let masked = EvidenceContext {
+        facade: Some(facade),
+        ..(*context()).clone()
+    };
+    let jobs = collect_in(&stream, Arc::new(masked));
+    let masked = write_all(&jobs, &folder.path().join("masked"));
+    for name in ["snapshot.jpg", "strobe.jpg"] {
+        let plain = folder.path().join("plain").join(&plain.folder).join(name);
+        let masked = folder.path().join("masked").join(&masked.folder).join(name);
+        assert!(blue(&plain) > 500, "{name}");
+        assert_eq!(blue(&masked), 0, "{name}");
+        let bytes = fs::read(masked).expect("a picture");
+        assert!(picture::is_masked(&bytes, &all_of_it()), "{name} says so");
+    }
+    let clip = folder.path().join("masked").join(&masked.folder);
+    assert_whole_clip(&clip.join("clip.mp4"), Codec::H264, b"avc1");
+}
+
+#[test]
+fn a_picture_is_drawn_anew_without_what_was_masked_later() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let stream = read(&record(folder.path(), "b.mp4", 30, H264_B));
+    let evidence = write_all(&collect(&stream), folder.path());
+    let home = folder.path().join(&evidence.folder);
+    let track = fall(RAISED_S).track;
+    let copyist = |hidden| Copyist {
+        folder: home.clone(),
+        track: &track,
+        raised_at_s: RAISED_S,
+        hidden,
+        facade: None,
+        watermark: None,
+        goes_on: &|| true,
+    };
+    for name in ["snapshot.jpg", "strobe.jpg"] {
+        let file = evidence.files.iter().find(|file| file.name == name);
+        let (file, made) = (file.expect("it is there"), folder.path().join(name));
+        let copied = copyist(Hidden::Masks(all_of_it())).copy(file, &made);
+        copied.expect("a copy");
+        assert_eq!(blue(&made), 0, "{name}, with its enlargements");
+        let size = |path: &Path| image::image_dimensions(path).expect("a picture");
+        assert_eq!(size(&made), size(&home.join(name)), "laid out as it was");
+        copyist(Hidden::Nothing).copy(file, &made).expect("a copy");
+        assert!(blue(&made) > 500, "{name}");
+    }
+    // Half of it masked: the other half is as it was.
+    let corners = [[0.0, 0.0], [0.3, 0.0], [0.3, 1.0], [0.0, 1.0]];
+    let left = Polygon {
+        corners: corners.map(Into::into).to_vec(),
+    };
+    let file = &evidence.files[1];
+    let made = folder.path().join("half.jpg");
+    let copied = copyist(Hidden::Masks(vec![left])).copy(file, &made);
+    copied.expect("a copy");
+    let (plain, half) = (
+        image::open(home.join(&file.name))
+            .expect("a picture")
+            .to_rgb8(),
+        image::open(&made).expect("a picture").to_rgb8(),
+    );
+    assert!(half.get_pixel(20, 60).0.iter().all(|value| *value < 30));
+    let off = |x: u32, y: u32| {
+        let (a, b) = (plain.get_pixel(x, y).0, half.get_pixel(x, y).0);
+        (0..3).map(|channel| a[channel].abs_diff(b[channel])).max()
+    };
+    assert!(off(90, 100) < Some(60) && off(70, 30) < Some(60));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use plumb::alarm::{AlarmKind, TrackPoint};
 use plumb::audit::{Key, Signing};
+use plumb::auth::{Role, Roles};
 use plumb::clock::{Clock, DrivenClock, StreamTime};
 use plumb::decode::{Decoder, Frame};
 use plumb::evidence::manifest::{AlarmRecord, FORMAT, Manifest as EvidenceManifest, StreamRecord};
@@ -17,6 +18,7 @@ use plumb::export::check;
 use plumb::export::manifest::signed_text;
 use plumb::export::{Manifest, SignatureFile, path_of};
 use plumb::geometry::BoxPx;
+use plumb::id::TokenId;
 use plumb::pipeline::bundles::Bundler;
 use plumb::source::file::Recording;
 use plumb::store::{
@@ -81,7 +83,6 @@ pub(crate) fn bundler(folder: &Path, clock: &Arc<DrivenClock>, store: &Store) ->
         clock: Arc::clone(clock) as _,
         kinds: BTreeMap::new(),
         scenes: BTreeMap::new(),
-        detector: None,
     })
 }
 
@@ -255,6 +256,33 @@ async fn nobody_decides_on_their_own_ticket_and_none_is_decided_twice() {
         rows,
         [("li.na", "export.asked"), ("wang", "export.refused")]
     );
+}
+
+#[tokio::test]
+async fn nobody_decides_on_what_their_own_programs_ask_for() {
+    let office = Office::open().await;
+    let new = alarm_with_clip(&office.store, office.folder.path(), &office.clock).await;
+    let name = TokenId::parse("archive").expect("an id");
+    let roles = Roles::only(Role::Operator);
+    let added = office
+        .store
+        .add_token(&name, &roles, "a digest", None, boss());
+    added.await.expect("it is committed");
+    let program = Actor::token("archive");
+    let asked = office
+        .store
+        .ask(&ticket(&new, Treatment::Plain), &program)
+        .await;
+    let asked = asked.expect("it is committed");
+    let own = office
+        .store
+        .decide(asked.id, Decision::Approved, None, boss());
+    assert!(matches!(own.await, Err(StoreError::OwnTicket(_))));
+    let other = Actor::account("zhao");
+    let others = office
+        .store
+        .decide(asked.id, Decision::Approved, None, &other);
+    others.await.expect("it is committed");
 }
 
 #[tokio::test]

@@ -9,11 +9,11 @@ use plumb::alarm::comparison::{ReplayVerdict, Replayed, compare};
 use plumb::alarm::{Alarm, AlarmChange, AlarmKey, AlarmKind};
 use plumb::clock::StreamTime;
 use plumb::config;
-use plumb::decode::Decoder;
 use plumb::evidence::manifest::{self, Manifest};
 use plumb::evidence::{Collector, EvidenceContext, EvidenceJob, Raised};
 use plumb::id::{AlarmId, CameraId};
 use plumb::pipeline::Detectors;
+use plumb::pipeline::decoding::Decoding;
 use plumb::pipeline::replay::{Replay, ReplayError, Told};
 use plumb::scene::Kind;
 use plumb::source::Packet;
@@ -44,6 +44,7 @@ impl Watched {
             facade: None,
         };
         let mut live = Live {
+            kind,
             watch: detectors().watch(kind, scene.clone()),
             collector: Collector::new(Arc::new(context)),
             ids: Vec::new(),
@@ -98,6 +99,7 @@ impl Watched {
 }
 
 struct Live {
+    kind: Kind,
     watch: Box<dyn plumb::pipeline::Watch>,
     collector: Collector,
     ids: Vec<(AlarmKey, AlarmId)>,
@@ -114,7 +116,11 @@ impl Live {
             let info = Arc::clone(recording.info());
             let decoder = decoder.get_or_insert_with(|| {
                 self.collector.start(Arc::clone(&info), &mut self.jobs);
-                Decoder::open(&info).expect("a decoder")
+                let decoding = Decoding::open(&info, self.kind).expect("a decoder");
+                if let Some(past) = decoding.past() {
+                    self.watch.look_back_by(past.clone());
+                }
+                decoding
             });
             let length_s = recording.duration_s().expect("it says so");
             while let Some(mut packet) = recording.next_packet().expect("whole") {
@@ -123,7 +129,7 @@ impl Live {
                 let now = Duration::from_micros(packet.at.as_micros().unsigned_abs());
                 self.collector.packet(&packet, now, &mut self.jobs);
                 let mut frames = Vec::new();
-                decoder.push(&packet, |frame| frames.push(frame));
+                decoder.push(&packet, self.watch.as_ref(), &mut frames);
                 self.packets.push(packet);
                 for frame in frames {
                     let mut changes = Vec::new();

@@ -13,6 +13,7 @@ use plumb::clock::{Clock, DrivenClock};
 use plumb::config::Retention;
 use plumb::deliver::{Alarms, Client, Delivering};
 use plumb::evidence::room::Disk;
+use plumb::evidence::{Hidden, rendition};
 use plumb::id::AlarmId;
 use plumb::pipeline::retention::Keeper;
 use plumb::store::{
@@ -270,6 +271,61 @@ async fn a_disk_that_others_fill_narrows_the_room() {
     house.turn().await;
     let kept = alarms.iter().filter(|new| house.has_files(new.id)).count();
     assert_eq!(kept, 4);
+}
+
+#[tokio::test]
+async fn a_disk_that_others_have_filled_is_told_also_when_no_evidence_is_left() {
+    let mut house = House::new(1000).await;
+    let new = house.alarm().await;
+    // Less than is to be left free, whatever is deleted.
+    house.disk.0.store(50 * MIB, Ordering::SeqCst);
+    for _ in 0..2 {
+        house.turn().await;
+        assert!(!house.has_files(new.id));
+        for kind in [AlarmKind::DiskFilling, AlarmKind::DiskFull] {
+            let told = house.alarms_of(kind).await;
+            assert_eq!((told.len(), told[0].ended_at_ms), (1, None), "{kind:?}");
+        }
+    }
+    house.disk.0.store(1 << 40, Ordering::SeqCst);
+    house.turn().await;
+    let ended = house.alarms_of(AlarmKind::DiskFull).await;
+    assert!(ended[0].ended_at_ms.is_some());
+}
+
+#[tokio::test]
+async fn renditions_go_before_any_evidence_and_with_their_own() {
+    let mut house = House::new(10).await;
+    let root = house.folder.path().join("evidence");
+    let mut made = Vec::new();
+    let mut alarms = Vec::new();
+    for _ in 0..4 {
+        let new = house.alarm().await;
+        let detail = house
+            .store
+            .alarm(new.id)
+            .await
+            .expect("readable")
+            .expect("it is there");
+        let folder = detail.evidence_folder.expect("a folder");
+        let path = rendition::path(&root, &folder, &detail.files[0], &Hidden::People);
+        let path = path.expect("a path");
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("writable");
+        let bytes = usize::try_from(2 * MIB).expect("it fits");
+        std::fs::write(&path, vec![0; bytes]).expect("writable");
+        made.push(path);
+        alarms.push(new);
+    }
+    // Four of evidence and eight of renditions in ten: a tenth of the room is the renditions', and
+    // none of the evidence goes.
+    house.turn().await;
+    assert!(alarms.iter().all(|new| house.has_files(new.id)));
+    assert!(rendition::used_bytes(&root) <= MIB);
+    std::fs::write(&made[0], b"another look").expect("writable");
+    house.clock.advance(91 * DAY);
+    house.turn().await;
+    assert!(!made[0].exists(), "what is deleted is not shown any more");
+    assert_eq!(rendition::used_bytes(&root), 0);
 }
 
 #[tokio::test]

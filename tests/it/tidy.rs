@@ -105,6 +105,8 @@ fn libraries_stay_in_their_files() {
                 "decode/ffmpeg.rs",
                 "evidence/clip.rs",
                 "evidence/recode.rs",
+                "evidence/relay.rs",
+                "evidence/relay.rs",
             ],
         ),
         (&["sqlx::"], &["store/"]),

@@ -15,15 +15,14 @@ use super::view::{AlarmView, DeliveryView};
 use super::{Frame, page};
 use crate::alarm::AlarmKind;
 use crate::auth::Role;
-use crate::evidence;
+use crate::evidence::{self, Hidden};
 use crate::http::access::Principal;
 use crate::http::error::ApiError;
 use crate::http::query::Query;
 use crate::http::replays::kind_of;
 use crate::http::v1::alarms::find;
-use crate::http::{Api, Service};
+use crate::http::{Api, Service, judged_facade, renditions, sight};
 use crate::id::AlarmId;
-use crate::scene::Scene;
 use crate::scene::facade::FacadeScene;
 use crate::store::{AlarmDetail, Deletion, EscalationRecord, EvidenceState, Hold, NoteRecord};
 
@@ -42,6 +41,10 @@ struct AlarmPage {
     handlers: Vec<Handler>,
     may_replay: bool,
     clip: Option<String>,
+    /// The copy of the clip that may be shown is still to be made.
+    clip_waits: bool,
+    /// What is hidden in what is shown.
+    hidden_text: Option<&'static str>,
     manifest: String,
     strobe: Option<String>,
     snapshot: Option<String>,
@@ -106,6 +109,7 @@ pub(crate) async fn show(
         let known = detail.files.iter().any(|file| file.name == name);
         known.then(|| format!("/api/v1/alarms/{}/evidence/{name}", detail.alarm.id))
     };
+    let sight = sight::of_alarm(&service, &who, &detail.alarm).await?;
     let facade = facade(api, &detail).await?;
     let facade = facade.as_ref().map(|(scene, size_px)| (scene, *size_px));
     let is_fall = detail.alarm.kind == AlarmKind::FallingObject;
@@ -115,10 +119,7 @@ pub(crate) async fn show(
         beside: BesideView::new(api, &chosen, &detail, &frame).await?,
         may_handle: frame.is(&HANDLERS),
         may_hold: frame.is(&[Role::Manager]),
-        hold: detail.alarm.hold.clone().map(|hold| Hold {
-            by: api.store.name_of(&hold.by),
-            ..hold
-        }),
+        hold: detail.alarm.hold.clone().map(|hold| named_hold(api, hold)),
         deletion: detail.alarm.evidence_deleted,
         may_mend: frame.is(&[Role::Manager]),
         may_replay: frame.is(&[Role::Auditor])
@@ -126,6 +127,9 @@ pub(crate) async fn show(
             && url(evidence::CLIP).is_some(),
         handlers: handlers(&service).await?,
         clip: url(evidence::CLIP),
+        clip_waits: sight.hidden != Hidden::Nothing
+            && !renditions::is_there(api, &detail, evidence::CLIP, &sight.hidden).await,
+        hidden_text: hidden_text(language, &sight.hidden),
         manifest: url(evidence::MANIFEST).unwrap_or_default(),
         strobe: url(evidence::STROBE),
         snapshot: url(evidence::SNAPSHOT),
@@ -151,14 +155,7 @@ pub(crate) async fn show(
         alarm: AlarmView::new(api, t, &detail.alarm),
         track: track.map_err(|error| ApiError::internal("a track", &error))?,
         escalations: detail.escalations,
-        notes: detail
-            .notes
-            .into_iter()
-            .map(|note| NoteRecord {
-                who: api.store.name_of(&note.who),
-                ..note
-            })
-            .collect(),
+        notes: named_notes(api, detail.notes),
         deliveries: detail
             .deliveries
             .into_iter()
@@ -168,18 +165,39 @@ pub(crate) async fn show(
     })
 }
 
+/// Returns what the page says of what it does not show.
+fn hidden_text(language: Language, hidden: &Hidden) -> Option<&'static str> {
+    match hidden {
+        Hidden::Nothing => None,
+        Hidden::Masks(_) => Some(language.sight().masks_hidden),
+        Hidden::People => Some(language.sight().people_hidden),
+    }
+}
+
+/// Returns the hold with its person's display name.
+fn named_hold(api: &Api, hold: Hold) -> Hold {
+    Hold {
+        by: api.store.name_of(&hold.by),
+        ..hold
+    }
+}
+
+/// Returns the notes with their persons' display names.
+fn named_notes(api: &Api, notes: Vec<NoteRecord>) -> Vec<NoteRecord> {
+    let named = |note: NoteRecord| NoteRecord {
+        who: api.store.name_of(&note.who),
+        ..note
+    };
+    notes.into_iter().map(named).collect()
+}
+
 /// Returns the facade by which the alarm was judged, also where the camera's scene has changed since,
 /// and its camera's picture size.
 async fn facade(
     api: &Api,
     detail: &AlarmDetail,
 ) -> Result<Option<(FacadeScene, (u32, u32))>, ApiError> {
-    let Some(sha256) = &detail.alarm.scene_sha256 else {
-        return Ok(None);
-    };
-    let text = api.store.scene_text(sha256).await?;
-    let scene = text.and_then(|text| toml::from_str::<Scene>(&text).ok());
-    let facade = scene.and_then(|scene| scene.facade);
+    let facade = judged_facade(&api.store, &detail.alarm).await?;
     let health = api.board.camera(&detail.alarm.camera);
     let size_px = health.map_or((0, 0), |health| (health.width_px, health.height_px));
     let is_known = size_px.0 > 0 && size_px.1 > 0;

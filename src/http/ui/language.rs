@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use super::texts::{EN, Texts, ZH, account, checks, reasons, records};
+use super::texts::{EN, Texts, ZH, account, checks, reasons, records, sight};
 use crate::http::access::cookie;
 use crate::http::error::ApiError;
 use crate::http::query::NoQuery;
@@ -49,6 +49,14 @@ impl Language {
         match self {
             Self::Zh => &reasons::ZH,
             Self::En => &reasons::EN,
+        }
+    }
+
+    /// Returns the texts about what is hidden.
+    pub(crate) fn sight(self) -> &'static sight::Texts {
+        match self {
+            Self::Zh => &sight::ZH,
+            Self::En => &sight::EN,
         }
     }
 

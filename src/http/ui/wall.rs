@@ -14,8 +14,7 @@ use super::{Frame, page};
 use crate::http::access::Principal;
 use crate::http::error::ApiError;
 use crate::http::query::NoQuery;
-use crate::http::v1::live::is_masked;
-use crate::http::{CameraInfo, Service};
+use crate::http::{CameraInfo, Service, sight};
 use crate::store::AlarmFilter;
 
 #[derive(Template)]
@@ -39,7 +38,7 @@ struct Tile {
     site: String,
     place: String,
     health: HealthView,
-    /// Whether browsers play its video, and all of it may be shown; others are asked for pictures.
+    /// Whether its video can be shown, as it is or encoded anew; others are asked for pictures.
     is_live: bool,
     codec: String,
     last_alarm: Option<AlarmView>,
@@ -54,30 +53,40 @@ pub(crate) async fn show(
 ) -> Result<Response, ApiError> {
     page(&WallPage {
         frame: Frame::of(language, "/wall", &who),
-        tiles: tiles(&service, language.texts()).await?,
+        tiles: tiles(&service, &who, language.texts()).await?,
     })
 }
 
 /// What changes below the pictures, of all cameras at once.
 pub(crate) async fn facts(
     State(service): State<Arc<Service>>,
+    who: Principal,
     language: Language,
     _: NoQuery,
 ) -> Result<Response, ApiError> {
     let t = language.texts();
-    let tiles = tiles(&service, t).await?;
+    let tiles = tiles(&service, &who, t).await?;
     page(&FactsPart { t, tiles })
 }
 
-async fn tiles(service: &Service, t: &'static Texts) -> Result<Vec<Tile>, ApiError> {
+async fn tiles(
+    service: &Service,
+    who: &Principal,
+    t: &'static Texts,
+) -> Result<Vec<Tile>, ApiError> {
     let mut tiles = Vec::with_capacity(service.api.cameras.len());
     for camera in &service.api.cameras {
-        tiles.push(tile(service, t, camera).await?);
+        tiles.push(tile(service, who, t, camera).await?);
     }
     Ok(tiles)
 }
 
-async fn tile(service: &Service, t: &'static Texts, camera: &CameraInfo) -> Result<Tile, ApiError> {
+async fn tile(
+    service: &Service,
+    who: &Principal,
+    t: &'static Texts,
+    camera: &CameraInfo,
+) -> Result<Tile, ApiError> {
     let api = &service.api;
     let health = api.board.camera(&camera.id).unwrap_or_default();
     let filter = AlarmFilter {
@@ -91,7 +100,12 @@ async fn tile(service: &Service, t: &'static Texts, camera: &CameraInfo) -> Resu
         site: site_name(api, &camera.site),
         place: camera.place.clone(),
         health: HealthView::new(t, &health),
-        is_live: health.codec.as_deref() == Some("h264") && !is_masked(service, &camera.id),
+        is_live: match health.codec.as_deref() {
+            Some("h264") if !sight::hides_any(service, who, camera) => true,
+            // Encoded anew.
+            Some(_) => api.privacy.live_encodings > 0,
+            None => false,
+        },
         codec: health.codec.unwrap_or_else(|| "–".to_owned()),
         last_alarm: last.first().map(|alarm| AlarmView::new(api, t, alarm)),
     })

@@ -6,24 +6,29 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tower_http::services::ServeFile;
 use utoipa::IntoParams;
 
 use super::alarms;
 use crate::evidence::room::below;
-use crate::http::Service;
+use crate::evidence::{CLIP, Hidden, SNAPSHOT, STROBE, picture, rendition};
+use crate::http::access::Principal;
 use crate::http::error::ApiError;
 use crate::http::openapi::NotFound;
 use crate::http::problem::Problem;
 use crate::http::query::{Given, Parameters, Query, shortened};
+use crate::http::{Service, renditions, sight};
 use crate::store::{EvidenceFile, EvidenceState};
 
 /// A browser that shows a clip or a picture by itself may load that, and nothing else.
 const MEDIA_ONLY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; img-src 'self'; media-src 'self'; frame-ancestors 'self'",
 );
+
+/// What is hidden in a copy: `masks` or `people`.
+const HIDDEN: HeaderName = HeaderName::from_static("x-hidden");
 
 /// Revalidated each time (the digest makes that cheap), and kept by no shared cache.
 const REVALIDATE: HeaderValue = HeaderValue::from_static("private, no-cache");
@@ -52,7 +57,9 @@ impl Parameters for Shown {
 }
 
 /// One file of an alarm's evidence. Takes one range a request (a clip can be wound); its `ETag` is
-/// the file's SHA-256.
+/// the file's SHA-256. Where something is hidden from whoever asks (a facade's masks, people in an
+/// elevator) a copy comes in which it is, with an `ETag` of its own and the header `x-hidden`; of a clip
+/// that copy is made at the first look, which takes some seconds.
 #[utoipa::path(
     get,
     operation_id = "evidence_file",
@@ -74,6 +81,10 @@ impl Parameters for Shown {
         (status = 304, description = "The file has the `ETag` of if-none-match"),
         (status = 410, description = "The file is no longer in the evidence folder, or is not the \
          one that was recorded", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "A copy of the clip is being made in which is hidden what must be; \
+         ask again after Retry-After", body = Problem, content_type = "application/problem+json"),
+        (status = 507, description = "The disk has no room for that copy", body = Problem,
+         content_type = "application/problem+json"),
         (status = 416, description = "The range lies outside the file", body = Problem,
          content_type = "application/problem+json"),
         NotFound
@@ -81,12 +92,13 @@ impl Parameters for Shown {
 )]
 pub(crate) async fn file(
     State(service): State<Arc<Service>>,
+    who: Principal,
     Path((id, name)): Path<(String, String)>,
     _: Query<Shown>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let detail = alarms::find(&service, &id).await?;
-    let known = detail.files.into_iter().find(|file| file.name == name);
+    let known = detail.files.iter().find(|file| file.name == name).cloned();
     let file = known.ok_or_else(|| ApiError::NotFound {
         what: "evidence file",
         id: shortened(&name),
@@ -94,14 +106,23 @@ pub(crate) async fn file(
     let gone = || ApiError::EvidenceGone {
         name: file.name.clone(),
     };
-    let folder = detail.evidence_folder.ok_or_else(gone)?;
-    let path = below(&service.api.evidence_root, [folder.as_str(), &file.name]).ok_or_else(gone)?;
+    let folder = detail.evidence_folder.as_deref().ok_or_else(gone)?;
+    let path = below(&service.api.evidence_root, [folder, &file.name]).ok_or_else(gone)?;
     // Until evidence is complete its pictures give way to better ones: no digest holds for long.
     let settled = detail.alarm.evidence != EvidenceState::Pending;
     if settled {
         check_size(&path, &file).await?;
     }
-    let etag = settled.then(|| format!("\"{}\"", file.sha256));
+    let sight = sight::of_alarm(&service, &who, &detail.alarm).await?;
+    let hides = hides(&sight.hidden, &path, &file).await;
+    let (path, etag) = match hides {
+        None => (path, settled.then(|| format!("\"{}\"", file.sha256))),
+        Some(_) => {
+            let etag = format!("\"{}\"", rendition::key(&file, &sight.hidden));
+            let copy = renditions::of(&service, &detail, &file, sight).await?;
+            (copy, Some(etag))
+        }
+    };
     let headers = request.headers();
     let mut response = match &etag {
         Some(etag) if lists(headers, header::IF_NONE_MATCH, etag) => {
@@ -119,8 +140,32 @@ pub(crate) async fn file(
     // A range outside the file is answered with a problem, which is no evidence.
     if !response.status().is_client_error() {
         add_headers(response.headers_mut(), &file, etag.as_deref());
+        if let Some(hides) = hides {
+            response.headers_mut().insert(HIDDEN, hides);
+        }
     }
     Ok(response)
+}
+
+/// Returns what is hidden in the file as it is shown; none where it is shown as it was recorded: it is
+/// no picture, nothing is to be hidden, or its masks were black when it was drawn.
+async fn hides(hidden: &Hidden, path: &FilePath, file: &EvidenceFile) -> Option<HeaderValue> {
+    if ![CLIP, SNAPSHOT, STROBE].contains(&file.name.as_str()) {
+        return None;
+    }
+    match hidden {
+        Hidden::Nothing => None,
+        Hidden::People => Some(HeaderValue::from_static("people")),
+        Hidden::Masks(masks) => {
+            let is_picture = file.name != CLIP;
+            // One that cannot be read is refused where it is copied.
+            let is_drawn = is_picture
+                && tokio::fs::read(path)
+                    .await
+                    .is_ok_and(|jpeg| picture::is_masked(&jpeg, masks));
+            (!is_drawn).then_some(HeaderValue::from_static("masks"))
+        }
+    }
 }
 
 /// Refuses a file that is gone or that is not as long as it was: its digest cannot match either.

@@ -1,11 +1,12 @@
 //! A camera's live video over a WebSocket, for Media Source Extensions: the camera's own pictures in
-//! fragments of MP4, neither decoded nor encoded.
+//! fragments of MP4, neither decoded nor encoded. Where something in them is hidden from the viewer, or
+//! browsers do not play them (H.265), they are encoded anew (`relays`).
 //!
 //! A viewer answers the message before each key picture with a text of its own. Without that, what
 //! the sockets on the way hold (many seconds of video) would be how far it falls behind.
 //!
-//! A camera whose scene masks a part of its picture is not shown live: the camera's own pictures hold
-//! what is masked.
+//! What is hidden can change while somebody watches: then the viewing ends, and the viewer comes back
+//! to what may be shown.
 //!
 //! Bounds: [`Limits::live_viewers`](crate::http::Limits) at a time; a viewer is at most
 //! `source::live`'s queue behind, or [`OWES_MAX`] with an answer, and then goes on at the next key
@@ -27,15 +28,16 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::cameras;
+use crate::evidence::Hidden;
 use crate::http::access::{self, Principal};
 use crate::http::error::ApiError;
-use crate::http::openapi::{Conflict, NotFound};
+use crate::http::openapi::NotFound;
 use crate::http::query::NoQuery;
-use crate::http::{Service, looks};
-use crate::id::CameraId;
+use crate::http::relays::Relayed;
+use crate::http::{CameraInfo, Service, looks, sight};
 use crate::source::live::Viewer;
-use crate::source::live::fragment::Fragments;
-use crate::source::{Packet, SourceEvent, StreamInfo};
+use crate::source::live::fragment::{Fragments, NotLive};
+use crate::source::{Codec, Packet, SourceEvent, StreamInfo};
 use crate::store::AuditOutcome;
 
 /// What a look is called in the audit log.
@@ -45,23 +47,26 @@ const SEND_MAX: Duration = Duration::from_secs(10);
 /// A viewer that owes an answer for longer than this is behind, and is sent no more until it comes.
 const OWES_MAX: Duration = Duration::from_secs(2);
 /// Looks this often whether the viewer still may, and gives a sign of life.
-const RECHECK: Duration = Duration::from_secs(10);
+const RECHECK: Duration = Duration::from_secs(1);
+/// Why a camera is not shown live where the configuration lets none be encoded.
+const NOT_ENCODED: &str =
+    "something in its video is hidden, or it is H.265, and privacy.live_encodings is 0";
 /// What a viewer may say at a time: an answer is one letter.
 const MESSAGE_BYTES_MAX: usize = 1024;
 
-/// A camera's live video, H.264 only, as a WebSocket. A text message `{"codec"}` comes first and begins
+/// A camera's live video, as a WebSocket. What is hidden from the viewer is hidden in it. A text message `{"codec"}` comes first and begins
 /// a timeline, as it does after each pause of the camera; binary messages are fragments of MP4 to be
 /// appended in order; a text message `{"shown_at_s","captured_at_ms"}` before each key picture ties the
 /// player's clock to the camera's, and is to be answered with any text, by which a slow viewer is told;
-/// `{"away"}` says that the camera shows nothing, `{"refused"}` why it
-/// cannot be shown.
+/// `{"away"}` says that the camera shows nothing, `{"full"}` that so many other cameras are
+/// encoded anew for others, `{"refused"}` why it cannot be shown.
 #[utoipa::path(
     get,
     operation_id = "camera_live",
     path = "/api/v1/cameras/{id}/live",
     tag = "cameras",
     params(("id" = String, Path, description = "The camera's id in the config")),
-    responses((status = 101, description = "The video follows"), NotFound, Conflict)
+    responses((status = 101, description = "The video follows"), NotFound)
 )]
 pub(crate) async fn watch(
     State(service): State<Arc<Service>>,
@@ -70,18 +75,11 @@ pub(crate) async fn watch(
     _: NoQuery,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
-    let camera = cameras::find(&service.api, &id)?.id.clone();
+    let camera = cameras::find(&service.api, &id)?.clone();
     let upgrade = upgrade.map_err(|_| ApiError::BadHeader {
         name: "Upgrade",
         allowed: "websocket, with what RFC 6455 asks for",
     })?;
-    if is_masked(&service, &camera) {
-        return Err(ApiError::Conflict {
-            detail: "The camera's scene has masks, and live video cannot hide what they cover. Take its \
-                     pictures at snapshot.jpg."
-                .to_owned(),
-        });
-    }
     if service.stop.is_cancelled() {
         return Err(ApiError::Stopping);
     }
@@ -93,6 +91,7 @@ pub(crate) async fn watch(
         service,
         who,
         camera,
+        way: Way::Own,
         fragments: None,
         info: None,
         wants_key: true,
@@ -103,22 +102,22 @@ pub(crate) async fn watch(
     Ok(upgrade.on_upgrade(|socket| viewing.run(socket)))
 }
 
-/// Returns whether the camera's scene in force masks a part of its picture.
-pub(in crate::http) fn is_masked(service: &Service, camera: &CameraId) -> bool {
-    let scene = service.api.scenes.get(camera);
-    scene.is_some_and(|scene| {
-        let facade = &scene.current().scene.facade;
-        facade
-            .as_ref()
-            .is_some_and(|facade| !facade.masks.is_empty())
-    })
+/// By which way a camera's video comes.
+enum Way {
+    /// As the camera sends it.
+    Own,
+    Encoded {
+        /// It runs as long as somebody holds it.
+        _relayed: Arc<Relayed>,
+    },
 }
 
 /// One viewer.
 struct Viewing {
     service: Arc<Service>,
     who: Principal,
-    camera: CameraId,
+    camera: CameraInfo,
+    way: Way,
     info: Option<Arc<StreamInfo>>,
     /// None until the timeline's first key picture.
     fragments: Option<Fragments>,
@@ -140,11 +139,14 @@ enum End {
 
 impl Viewing {
     async fn run(mut self, mut socket: WebSocket) {
+        let Ok(viewer) = self.choose(&mut socket).await else {
+            return;
+        };
         let Viewer {
             info,
             group,
             mut following,
-        } = self.service.api.live.watch(&self.camera);
+        } = viewer;
         let Ok(()) = self.begin(&mut socket, info, group).await else {
             return;
         };
@@ -178,6 +180,40 @@ impl Viewing {
                 return;
             }
         }
+    }
+
+    /// Chooses the way by which the video comes, and returns the viewer's place there.
+    async fn choose(&mut self, socket: &mut WebSocket) -> Result<Viewer, End> {
+        let service = &self.service;
+        let (live, id) = (&service.api.live, &self.camera.id);
+        let own = live.watch(id);
+        let codec = own.info.as_ref().map(|info| info.codec);
+        let hidden = sight::of_camera(service, &self.who, &self.camera);
+        if hidden == Hidden::Nothing && codec.is_none_or(|codec| codec == Codec::H264) {
+            return Ok(own);
+        }
+        let Ok(relayed) = service.relays.of(service, &self.camera, &hidden) else {
+            let most = service.api.privacy.live_encodings;
+            let said = match most {
+                0 => json!({ "refused": NOT_ENCODED }),
+                most => json!({ "full": most }),
+            };
+            say(socket, &said).await?;
+            send(socket, Message::Close(None)).await?;
+            return Err(End::Refused);
+        };
+        let mut viewer = relayed.live.watch(id);
+        // Away is the camera, not an encoding that just begins.
+        if own.info.is_some() && viewer.info.is_none() {
+            viewer.info = own.info;
+        }
+        self.way = Way::Encoded { _relayed: relayed };
+        Ok(viewer)
+    }
+
+    /// Returns whether the camera's own video may not be shown any more.
+    fn is_uncovered(&self) -> bool {
+        matches!(self.way, Way::Own) && sight::hides_any(&self.service, &self.who, &self.camera)
     }
 
     /// Shows what there is already, so that the viewer need not wait for a key picture.
@@ -234,6 +270,9 @@ impl Viewing {
     }
 
     async fn show(&mut self, socket: &mut WebSocket, packet: Packet) -> Result<(), End> {
+        if self.is_uncovered() {
+            return Err(End::Gone);
+        }
         if self.is_behind() {
             self.skip(1);
             return Ok(());
@@ -253,6 +292,8 @@ impl Viewing {
                     send(socket, Message::Binary(fragments.opening())).await?;
                     self.fragments.insert(fragments)
                 }
+                // It sends another codec than before: to be encoded anew.
+                Err(NotLive::Codec) if info.codec == Codec::H265 => return Err(End::Gone),
                 Err(error) => {
                     say(socket, &json!({ "refused": error.to_string() })).await?;
                     return Err(End::Refused);
@@ -276,12 +317,10 @@ impl Viewing {
 
     /// Ends the viewing of whoever may not see this any more; writes down that others go on.
     async fn recheck(&self, socket: &mut WebSocket) -> Result<(), End> {
-        // Somebody may have drawn a mask meanwhile.
-        let is_masked = is_masked(&self.service, &self.camera);
-        if is_masked || !access::still_holds(&self.service, &self.who).await {
+        if self.is_uncovered() || !access::still_holds(&self.service, &self.who).await {
             return Err(End::Gone);
         }
-        let object = format!("{}/live", self.camera);
+        let object = format!("{}/live", self.camera.id);
         let (who, done) = (&self.who, AuditOutcome::Done);
         let noted = looks::note(&self.service, who, LOOK, &object, done).await;
         noted.map_err(|_| End::Gone)?;

@@ -10,13 +10,13 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::{cameras, snapshot};
-use crate::auth::SEE_PEOPLE;
+use crate::evidence::Hidden;
 use crate::http::access::Principal;
 use crate::http::body::refusal;
 use crate::http::error::ApiError;
 use crate::http::openapi::{BadBody, BadScene, Conflict, NotFound};
 use crate::http::query::NoQuery;
-use crate::http::{CameraInfo, CameraScene, SceneInForce, Service};
+use crate::http::{CameraInfo, CameraScene, SceneInForce, Service, sight};
 use crate::scene::coverage::Coverage;
 use crate::scene::{Kind, Scene};
 
@@ -25,9 +25,6 @@ pub(in crate::http) const SCENE_BYTES_MAX: usize = 256 * 1024;
 
 /// Stands for the digest of a camera that has no scene.
 const NO_SCENE: &str = "none";
-
-/// Blocks across the picture for who may not see people: a door is some 20 wide, a face less than one.
-const BLOCKS_ACROSS: u32 = 80;
 
 /// A camera's scene and what it covers.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -193,12 +190,12 @@ pub(crate) async fn picture(
     _: NoQuery,
 ) -> Result<Response, ApiError> {
     let camera = cameras::find(&service.api, &id)?;
-    let detail = if camera.kind == Kind::Facade || who.roles.any_of(&SEE_PEOPLE) {
-        snapshot::Detail::Full
-    } else {
-        snapshot::Detail::Blocks(BLOCKS_ACROSS)
+    // A facade's is shown whole: masks are drawn on it.
+    let hidden = match camera.kind {
+        Kind::Elevator if !sight::sees_people(&service, &who) => Hidden::People,
+        Kind::Facade | Kind::Elevator => Hidden::Nothing,
     };
-    let bytes = snapshot::of(&service, camera, detail).await?.1;
+    let bytes = snapshot::of(&service, camera, None, hidden).await?.1;
     Ok(([(header::CONTENT_TYPE, "image/jpeg")], bytes).into_response())
 }
 

@@ -1,6 +1,7 @@
 //! A camera's newest picture, encoded when somebody asks for it.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{Path, State};
@@ -12,12 +13,12 @@ use utoipa::IntoParams;
 
 use super::cameras;
 use crate::decode::Frame;
-use crate::evidence::{picture, redact};
-use crate::geometry::Polygon;
+use crate::evidence::{Hidden, Redactor, picture};
+use crate::http::access::Principal;
 use crate::http::error::ApiError;
 use crate::http::openapi::NotFound;
 use crate::http::query::{Given, Parameters, Query};
-use crate::http::{CameraInfo, Service};
+use crate::http::{CameraInfo, Service, sight};
 use crate::id::CameraId;
 
 /// When the picture was taken, by RFC 3339.
@@ -37,7 +38,7 @@ pub(crate) struct PictureQuery {
 
 /// The checked parameters of [`PictureQuery`].
 pub(crate) struct Wanted {
-    detail: Detail,
+    width_px: Option<u32>,
 }
 
 impl Parameters for Wanted {
@@ -45,25 +46,23 @@ impl Parameters for Wanted {
 
     fn read(given: &Given) -> Result<Self, ApiError> {
         // Few, so that what one has encoded serves the next.
-        let width = given.checked("width", "320, 640 or 1280", |text| {
+        let width_px = given.checked("width", "320, 640 or 1280", |text| {
             let width = text.parse().ok();
             width.filter(|width| [320, 640, 1280].contains(width))
         })?;
-        Ok(Self {
-            detail: Detail::Masked(width),
-        })
+        Ok(Self { width_px })
     }
 }
 
 /// The newest encoded picture of each camera in each size: many walls cost one encoding. Holds one
 /// picture a camera and size, and nothing older than the camera's newest when it is asked for.
 #[derive(Debug, Default)]
-pub(in crate::http) struct Encoded(Mutex<BTreeMap<(CameraId, Detail), Picture>>);
+pub(in crate::http) struct Encoded(Mutex<HashMap<(CameraId, Detail), Picture>>);
 
 #[derive(Debug)]
 struct Picture {
     taken_at: Timestamp,
-    masks: Vec<Polygon>,
+    hidden: Hidden,
     bytes: Bytes,
 }
 
@@ -73,11 +72,11 @@ impl Encoded {
         camera: &CameraId,
         detail: Detail,
         at: Timestamp,
-        masks: &[Polygon],
+        hidden: &Hidden,
     ) -> Option<Bytes> {
         let pictures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let picture = pictures.get(&(camera.clone(), detail))?;
-        (picture.taken_at == at && picture.masks == masks).then(|| picture.bytes.clone())
+        (picture.taken_at == at && picture.hidden == *hidden).then(|| picture.bytes.clone())
     }
 
     fn put(&self, camera: &CameraId, detail: Detail, picture: Picture) {
@@ -94,18 +93,20 @@ impl Encoded {
     tag = "cameras",
     params(("id" = String, Path, description = "The camera's id in the config"), PictureQuery),
     responses(
-        (status = 200, description = "In full resolution or of the width asked for, the scene's masks in black; the header `x-captured-at` says when it \
-         was taken", body = Vec<u8>, content_type = "image/jpeg"),
+        (status = 200, description = "In full resolution or of the width asked for, the scene's masks in black, and an \
+         elevator in blocks for who may not see people; the header `x-captured-at` says when it was taken", body = Vec<u8>, content_type = "image/jpeg"),
         NotFound
     )
 )]
 pub(crate) async fn newest(
     State(service): State<Arc<Service>>,
+    who: Principal,
     Path(id): Path<String>,
     Query(wanted): Query<Wanted>,
 ) -> Result<impl IntoResponse, ApiError> {
     let camera = cameras::find(&service.api, &id)?;
-    let (captured_at, bytes) = of(&service, camera, wanted.detail).await?;
+    let hidden = sight::of_camera(&service, &who, camera);
+    let (captured_at, bytes) = of(&service, camera, wanted.width_px, hidden).await?;
     Ok((
         [
             (header::CONTENT_TYPE, "image/jpeg".to_owned()),
@@ -115,22 +116,16 @@ pub(crate) async fn newest(
     ))
 }
 
-/// How much of a picture is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Detail {
-    /// All of it: for who draws the masks.
-    Full,
-    /// The scene's masks in black; so many pixels across, or as large as it is.
-    Masked(Option<u32>),
-    /// So many blocks across and no more.
-    Blocks(u32),
-}
+/// What an encoded picture is: whether masks or people are hidden in it, and its width where that is
+/// not the camera's.
+type Detail = (mem::Discriminant<Hidden>, Option<u32>);
 
 /// Returns when the camera's newest picture was taken, by RFC 3339, and its JPEG.
 pub(super) async fn of(
     service: &Service,
     camera: &CameraInfo,
-    detail: Detail,
+    width_px: Option<u32>,
+    hidden: Hidden,
 ) -> Result<(String, Bytes), ApiError> {
     let no_picture = || ApiError::NoPicture {
         camera: camera.id.to_string(),
@@ -147,42 +142,32 @@ pub(super) async fn of(
         .frame(&camera.id)
         .ok_or_else(no_picture)?;
     let captured_at = frame.captured_at;
-    let masks = match detail {
-        Detail::Masked(_) => masks(service, camera),
-        Detail::Full | Detail::Blocks(_) => Vec::new(),
-    };
-    let kept = service.pictures.of(&camera.id, detail, captured_at, &masks);
+    let detail = (mem::discriminant(&hidden), width_px);
+    let kept = service
+        .pictures
+        .of(&camera.id, detail, captured_at, &hidden);
     if let Some(bytes) = kept {
         return Ok((captured_at.to_string(), bytes));
     }
-    let bytes: Bytes = encode(frame, detail, masks.clone()).await?.into();
+    let bytes: Bytes = encode(frame, width_px, hidden.clone()).await?.into();
     let picture = Picture {
         taken_at: captured_at,
-        masks,
+        hidden,
         bytes: bytes.clone(),
     };
     service.pictures.put(&camera.id, detail, picture);
     Ok((captured_at.to_string(), bytes))
 }
 
-/// Returns the areas that nobody needs to see, by the camera's scene in force.
-fn masks(service: &Service, camera: &CameraInfo) -> Vec<Polygon> {
-    let scene = service.api.scenes.get(&camera.id);
-    let facade = scene.and_then(|scene| scene.current().scene.facade.clone());
-    facade.map(|facade| facade.masks).unwrap_or_default()
-}
-
-async fn encode(frame: Frame, detail: Detail, masks: Vec<Polygon>) -> Result<Vec<u8>, ApiError> {
+async fn encode(frame: Frame, width_px: Option<u32>, hidden: Hidden) -> Result<Vec<u8>, ApiError> {
     // Some 10 ms for a 1080p picture: not on a thread that serves others.
     let encoded = tokio::task::spawn_blocking(move || {
         let mut full = picture::colour(&frame);
         let height_px = full.height();
-        redact::black_out(&mut full, &masks, height_px);
-        match detail {
-            Detail::Full | Detail::Masked(None) => picture::jpeg(&full),
-            Detail::Masked(Some(across)) | Detail::Blocks(across) => {
-                picture::jpeg(&picture::blocks(&full, across))
-            }
+        Redactor::new(hidden).still(&mut full, height_px, None);
+        match width_px {
+            None => picture::jpeg(&full),
+            Some(across) => picture::jpeg(&picture::smaller(&full, across)),
         }
     });
     match encoded.await {

@@ -2,6 +2,8 @@
 //! slow one loses.
 
 use bytes::Bytes;
+use plumb::decode::Frame;
+use plumb::source::file::Recording;
 use plumb::source::{Codec, Framing, Packet, SourceEvent, StreamInfo};
 use reqwest::{Response, Upgraded};
 use serde_json::json;
@@ -199,8 +201,8 @@ async fn a_slow_viewer_loses_pictures_and_goes_on_at_a_key_picture() {
 }
 
 #[tokio::test]
-async fn h265_is_refused_in_words_and_other_pages_may_not_watch() {
-    let service = Service::start().await;
+async fn without_encoders_h265_is_refused_in_words_and_other_pages_may_not_watch() {
+    let service = with_encodings(0).await;
     service.live.publish(&north(), &info(Codec::H265));
     service.live.publish(&north(), &picture(0, 100));
     let mut socket = Socket::open(&service).await;
@@ -209,7 +211,7 @@ async fn h265_is_refused_in_words_and_other_pages_may_not_watch() {
         refused["refused"]
             .as_str()
             .expect("a reason")
-            .contains("H.264"),
+            .contains("H.265"),
         "{refused}"
     );
 
@@ -271,33 +273,170 @@ async fn a_picture_comes_in_the_width_asked_for() {
     assert_eq!(looks.count(), 1, "one sitting");
 }
 
-#[tokio::test]
-async fn a_camera_whose_scene_has_masks_is_not_shown_live() {
-    let service = Service::start().await;
-    service.live.publish(&north(), &info(Codec::H264));
-    service.live.publish(&north(), &picture(0, 100));
-    let mut socket = Socket::open(&service).await;
-    assert!(socket.text().await["codec"].is_string());
-    let masked = json!({ "facade": { "floors": 12, "storey_height_m": 3.0, "floor_lines": [],
-        "masks": [[[0.0, 0.0], [0.05, 0.0], [0.05, 1.0]]] } });
-    let drawn = service.request(Method::PUT, "/api/v1/cameras/north/scene");
-    let drawn = drawn.header("if-match", "\"none\"").json(&masked);
-    assert_eq!(
-        drawn.send().await.expect("an answer").status(),
-        StatusCode::OK
-    );
-    // Nobody begins to watch, and who watches is sent away.
-    refusal(
-        asks(service.get("/api/v1/cameras/north/live")),
-        409,
-        "conflict",
+async fn with_encodings(live_encodings: usize) -> Service {
+    let privacy = Privacy {
+        live_encodings,
+        ..Privacy::default()
+    };
+    Service::start_with(
+        Limits::default(),
+        Arc::new(SystemClock::new()),
+        SignIn::default(),
+        privacy,
     )
-    .await;
+    .await
+}
+
+/// Plays a recording as `camera`, at the pace at which it was recorded, over and over.
+fn play(service: &Service, camera: &str, clip: &Path) -> JoinHandle<()> {
+    let mut packets = Vec::new();
+    let mut recording = Recording::open(clip).expect("a recording");
+    while let Some(packet) = recording.next_packet().expect("whole") {
+        packets.push(packet);
+    }
+    let info = Arc::clone(recording.info());
+    let (live, camera) = (
+        service.live.clone(),
+        CameraId::parse(camera).expect("an id"),
+    );
+    live.publish(&camera, &SourceEvent::Start(info));
+    tokio::spawn(async move {
+        let mut tick = tokio::time::interval(Duration::from_millis(40));
+        for round in 0_i64.. {
+            for packet in &packets {
+                tick.tick().await;
+                let later =
+                    |at: StreamTime| StreamTime::from_micros(at.as_micros() + round * 4_000_000);
+                let packet = Packet {
+                    at: later(packet.at),
+                    decode_at: later(packet.decode_at),
+                    ..packet.clone()
+                };
+                live.publish(&camera, &SourceEvent::Packet(packet));
+            }
+        }
+    })
+}
+
+/// Returns what a viewer saw of `camera` until it had so many pictures.
+async fn seen(service: &Service, token: &str, camera: &str, pictures: usize) -> Vec<Frame> {
+    let url = format!("{}/api/v1/cameras/{camera}/live", service.url);
+    let answer = asks(service.stranger.get(url).bearer_auth(token))
+        .send()
+        .await;
+    let answer: Response = answer.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::SWITCHING_PROTOCOLS);
+    let mut socket = Socket(answer.upgrade().await.expect("a socket"));
+    assert!(
+        socket.text().await["codec"]
+            .as_str()
+            .expect("H.264")
+            .starts_with("avc1")
+    );
+    let mut all = socket.fragment().await;
+    for _ in 0..pictures {
+        all.extend(socket.fragment().await);
+    }
+    let frames = sight::frames(service.folder.path(), &all);
+    assert!(frames.len() + 2 > pictures, "{} pictures", frames.len());
+    frames
+}
+
+#[tokio::test]
+async fn masks_are_black_in_live_video_and_so_is_one_that_is_drawn_meanwhile() {
+    let service = Service::start().await;
+    crate::evidence::record_clip(service.folder.path(), "north.mp4", 4);
+    let playing = play(&service, "north", &service.folder.path().join("north.mp4"));
+    // Its own pictures, until somebody draws a mask: then the viewing ends at once.
+    let mut own = Socket::open(&service).await;
+    assert!(own.text().await["codec"].is_string());
+    sight::draw_mask(&service, &sight::LEFT_HALF).await;
     let ended = async {
-        let mut bytes = [0; 64];
-        while socket.0.read(&mut bytes).await.is_ok_and(|read| read > 0) {}
+        let mut bytes = [0; 4096];
+        while own.0.read(&mut bytes).await.is_ok_and(|read| read > 0) {}
     };
     tokio::time::timeout(PATIENCE, ended)
         .await
         .expect("it ends");
+
+    for frame in seen(&service, &service.token, "north", 30).await {
+        let half = frame.width_px() as usize / 2;
+        assert!(sight::brightest(&frame, 0..half - 16) < 40);
+        assert!(sight::brightest(&frame, half + 16..2 * half) > 150);
+    }
+    playing.abort();
+}
+
+#[tokio::test]
+async fn h265_and_elevators_for_who_may_not_see_people_are_encoded_anew() {
+    let privacy = Privacy {
+        see_people: vec![Role::Manager],
+        ..Privacy::default()
+    };
+    let service = Service::start_with(
+        Limits::default(),
+        Arc::new(SystemClock::new()),
+        SignIn::default(),
+        privacy,
+    )
+    .await;
+    let clip = crate::cameras::clip(
+        service.folder.path(),
+        "lift.mp4",
+        "160x120",
+        4.0,
+        crate::cameras::H265,
+    );
+    let playing = play(&service, "lift-2", &clip);
+    let operator = add_token(&service.store, "operator", Role::Operator).await;
+    let step = |frames: &[Frame]| {
+        let row = frames[5].luma().row(53).to_vec();
+        row.chunks(8)
+            .map(|block| u32::from(block[2].abs_diff(block[5])))
+            .sum::<u32>()
+    };
+    let (plain, blocks) = (
+        seen(&service, &service.token, "lift-2", 20).await,
+        seen(&service, &operator, "lift-2", 20).await,
+    );
+    let (plain, blocks) = (step(&plain), step(&blocks));
+    assert!(blocks * 4 < plain, "{blocks} of {plain}");
+    playing.abort();
+}
+
+#[tokio::test]
+async fn only_so_many_cameras_are_encoded_anew_and_the_place_is_free_again() {
+    let service = with_encodings(1).await;
+    let clip = crate::cameras::clip(
+        service.folder.path(),
+        "any.mp4",
+        "160x120",
+        4.0,
+        crate::cameras::H265,
+    );
+    let playing = [
+        play(&service, "north", &clip),
+        play(&service, "lift-2", &clip),
+    ];
+    let mut first = Socket::open(&service).await;
+    assert!(first.text().await["codec"].is_string());
+    // A second viewer of the same camera takes no place, one of another camera would.
+    let mut second = Socket::open(&service).await;
+    assert!(second.text().await["codec"].is_string());
+    let other = || async {
+        let answer = asks(service.get("/api/v1/cameras/lift-2/live"))
+            .send()
+            .await;
+        let answer: Response = answer.expect("an answer");
+        Socket(answer.upgrade().await.expect("a socket"))
+            .text()
+            .await
+    };
+    assert_eq!(other().await, json!({ "full": 1 }));
+    drop((first, second));
+    let freed = async { while other().await["codec"].is_null() {} };
+    tokio::time::timeout(PATIENCE, freed)
+        .await
+        .expect("its place is free");
+    playing.iter().for_each(JoinHandle::abort);
 }

@@ -18,6 +18,7 @@ mod replays;
 mod scenes;
 mod second_factor;
 mod shelves;
+mod sight;
 mod status;
 mod stream;
 
@@ -32,9 +33,10 @@ use plumb::auth::secret::ClientSecret;
 use plumb::auth::{Role, Roles};
 use plumb::clock::{Clock, StreamTime, SystemClock};
 use plumb::decode::Latest;
+use plumb::evidence::room::{Room, SystemDisk};
 use plumb::geometry::BoxPx;
 use plumb::health::{Board, Threads};
-use plumb::http::{self, Api, CameraInfo, Limits, SignIn, SiteInfo};
+use plumb::http::{self, Api, CameraInfo, Limits, Privacy, SignIn, SiteInfo};
 use plumb::id::{AlarmId, CameraId, EndpointId, SiteId, TokenId};
 use plumb::metrics::Metrics;
 use plumb::scene;
@@ -85,6 +87,15 @@ impl Service {
     }
 
     async fn start_as(limits: Limits, clock: Arc<dyn Clock>, sign_in: SignIn) -> Self {
+        Self::start_with(limits, clock, sign_in, Privacy::default()).await
+    }
+
+    async fn start_with(
+        limits: Limits,
+        clock: Arc<dyn Clock>,
+        sign_in: SignIn,
+        privacy: Privacy,
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::open(folder.path(), vec![pager()], Arc::clone(&clock));
         let store = store.await.expect("an empty store");
@@ -113,6 +124,11 @@ impl Service {
             recordings_dir: Some(folder.path().join("recordings")),
             audit_key: Some(Key::open_or_make(folder.path(), Signing::default()).expect("a key")),
             limits,
+            privacy,
+            room: Room {
+                disk: Arc::new(SystemDisk),
+                floor_bytes: 0,
+            },
         };
         let live = api.live.clone();
         let (board, threads, latest) = (api.board.clone(), api.threads.clone(), api.latest.clone());

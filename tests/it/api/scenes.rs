@@ -213,21 +213,27 @@ async fn a_folder_that_takes_nothing_is_told_and_changes_nothing() {
 #[tokio::test]
 async fn who_may_see_no_person_gets_an_elevator_in_blocks() {
     let service = Service::start().await;
-    let frame = plumb::decode::Frame::from_luma(StreamTime::ZERO, 320, 240, vec![90; 320 * 240]);
+    // Every second pixel is black.
+    let luma: Vec<u8> = (0..320 * 240)
+        .map(|at: u32| if at.is_multiple_of(2) { 0 } else { 220 })
+        .collect();
+    let frame = plumb::decode::Frame::from_luma(StreamTime::ZERO, 320, 240, luma);
     for camera in cameras() {
         service.latest.put(&camera.id, &frame);
     }
     let maintainer = add_token(&service.store, "maintainer", Role::Maintainer).await;
-    let width = |camera: &'static str, token: String| {
+    let contrast = |camera: &'static str, token: String| {
         let url = format!("{}/api/v1/cameras/{camera}/scene.jpg", service.url);
         let request = service.stranger.get(url).bearer_auth(token);
         async move {
             let bytes = request.send().await.expect("an answer").bytes().await;
             let picture = image::load_from_memory(&bytes.expect("a body")).expect("a picture");
-            picture.width()
+            let picture = picture.to_luma8();
+            let luma = |x| picture.get_pixel(x, 100).0[0];
+            luma(101).abs_diff(luma(102))
         }
     };
-    assert_eq!(width("lift-2", service.token.clone()).await, 320);
-    assert_eq!(width("lift-2", maintainer.clone()).await, 80);
-    assert_eq!(width("north", maintainer).await, 320);
+    assert!(contrast("lift-2", service.token.clone()).await > 150);
+    assert!(contrast("lift-2", maintainer.clone()).await < 5);
+    assert!(contrast("north", maintainer).await > 150);
 }

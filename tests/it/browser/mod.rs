@@ -9,6 +9,7 @@ mod exports;
 mod operator;
 mod scenes;
 mod second_factor;
+mod sight;
 
 use serde_json::json;
 

@@ -183,8 +183,27 @@ impl Home {
 
     /// Starts the service and waits until it runs.
     pub(crate) fn run(&self) -> Service {
+        self.run_as(Command::new(env!("CARGO_BIN_EXE_plumb")))
+    }
+
+    /// Starts it where no file may grow more than so many bytes beyond the database: a full disk as a
+    /// program without rights over disks can have it. Writing more is an error, as there, and not the
+    /// signal that it else is.
+    fn run_within(&self, more_bytes: u64) -> Service {
+        self.token();
+        let database = fs::metadata(self.path("data/plumb.sqlite")).expect("it is made");
+        let file_bytes = database.len() + more_bytes;
+        let mut command = Command::new("sh");
+        let limited = format!(
+            "trap '' XFSZ; exec prlimit --fsize={file_bytes} {} \"$@\"",
+            env!("CARGO_BIN_EXE_plumb")
+        );
+        command.args(["-c", &limited, "sh"]);
+        self.run_as(command)
+    }
+
+    fn run_as(&self, mut command: Command) -> Service {
         let token = self.token();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_plumb"));
         command
             .args(["run", "--config", &self.config()])
             .env_remove("PLUMB_LOG");

@@ -49,6 +49,27 @@ document.addEventListener("keydown", (event) => {
 
 const video = document.getElementById("clip");
 if (video) player(video);
+if (video?.dataset.waits) prepared(video);
+
+/** Gives the player its clip once the copy that may be shown is made. */
+async function prepared(video) {
+  const told = document.getElementById("clip-waits");
+  for (;;) {
+    // One byte: whether it is there. Without the network it is asked again.
+    const answer = await fetch(video.dataset.waits, { headers: { range: "bytes=0-0" } }).catch(() => undefined);
+    if (answer?.ok) break;
+    const problem = await answer?.json().catch(() => undefined);
+    const mayCome = !answer || answer.status === 503;
+    if (!mayCome) {
+      told.textContent = `${told.dataset.failed} ${problem?.detail ?? ""}`;
+      told.className = "refusal";
+      return;
+    }
+    await new Promise((again) => setTimeout(again, 1000 * (Number(answer?.headers.get("retry-after")) || 2)));
+  }
+  told.remove();
+  video.src = video.dataset.waits;
+}
 
 function player(video) {
   const canvas = document.getElementById("track");

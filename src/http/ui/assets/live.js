@@ -10,7 +10,7 @@ const KEPT_S = 20;
 const WAITING_MAX = 300;
 
 export class Live {
-  /** Plays `camera` in `video`; calls `tell` with "plays", "away", "waits" or "refused". */
+  /** Plays `camera` in `video`; calls `tell` with "plays", "away", "waits", "full" or "refused". */
   constructor(video, camera, tell) {
     this.video = video;
     this.tell = tell;
@@ -38,7 +38,8 @@ export class Live {
   heed(message) {
     if (message.codec) this.begin(`video/mp4; codecs="${message.codec}"`);
     else if (message.away) this.tell("away");
-    else if (message.refused) this.refuse();
+    else if (message.full) this.leave("full");
+    else if (message.refused) this.leave("refused");
     else {
       this.tie = message;
       // Only now has it been taken: a slow viewer is told by late answers.
@@ -46,14 +47,14 @@ export class Live {
     }
   }
 
-  refuse() {
+  leave(why) {
     this.stop();
-    this.tell("refused");
+    this.tell(why);
   }
 
   /** A timeline begins: the player forgets the one before. */
   begin(type) {
-    if (!window.MediaSource?.isTypeSupported(type)) return this.refuse();
+    if (!window.MediaSource?.isTypeSupported(type)) return this.leave("refused");
     this.release();
     const source = new MediaSource();
     this.source = source;

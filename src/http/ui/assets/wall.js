@@ -72,7 +72,10 @@ function begin(tile) {
   const live = new Live(video, tile.dataset.camera, (state) => {
     video.hidden = state !== "plays";
     picture.hidden = state === "plays";
-    if (state === "refused") end(tile);
+    if (state === "refused" || state === "full") {
+      end(tile);
+      latency.textContent = wall.dataset[state];
+    }
     else if (state !== "plays") latency.textContent = state === "away" ? wall.dataset.away : wall.dataset.waits;
   });
   lives.set(tile, live);

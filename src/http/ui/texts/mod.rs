@@ -28,6 +28,7 @@ pub(crate) mod account;
 pub(crate) mod checks;
 pub(crate) mod reasons;
 pub(crate) mod records;
+pub(crate) mod sight;
 
 texts!(
     // Everywhere.
