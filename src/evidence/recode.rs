@@ -170,6 +170,9 @@ pub(super) fn as_frame(picture: &Planar, width: u32, height: u32) -> ff::frame::
     frame
 }
 
+/// What a camera sends; for the encoder's own account only, pictures keep their times.
+const PICTURES_PER_SECOND: i32 = 25;
+
 fn open_encoder(
     codec: ff::Codec,
     width_px: u32,
@@ -181,6 +184,8 @@ fn open_encoder(
     encoder.set_height(height_px);
     encoder.set_format(ff::format::Pixel::YUV420P);
     encoder.set_time_base((1, TICKS_PER_SECOND));
+    // Of the time base alone a level would follow that no player has.
+    encoder.set_frame_rate(Some((PICTURES_PER_SECOND, 1)));
     // MP4 keeps the parameter sets before the pictures.
     encoder.set_flags(ff::codec::Flags::GLOBAL_HEADER);
     encoder.set_gop(50);

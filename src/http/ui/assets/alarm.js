@@ -55,8 +55,8 @@ if (video?.dataset.waits) prepared(video);
 async function prepared(video) {
   const told = document.getElementById("clip-waits");
   for (;;) {
-    // One byte: whether it is there. Without the network it is asked again.
-    const answer = await fetch(video.dataset.waits, { headers: { range: "bytes=0-0" } }).catch(() => undefined);
+    // One byte: whether it is there, and not for the player's cache. Without the network it is asked again.
+    const answer = await fetch(video.dataset.waits, { headers: { range: "bytes=0-0" }, cache: "no-store" }).catch(() => undefined);
     if (answer?.ok) break;
     const problem = await answer?.json().catch(() => undefined);
     const mayCome = !answer || answer.status === 503;
