@@ -189,6 +189,8 @@ fn open_encoder(
     // MP4 keeps the parameter sets before the pictures.
     encoder.set_flags(ff::codec::Flags::GLOBAL_HEADER);
     encoder.set_gop(50);
+    // A player that jumps into the clip must not begin with a picture that needs a later one.
+    encoder.set_max_b_frames(0);
     let mut options = ff::Dictionary::new();
     options.set("preset", PRESET);
     options.set("crf", CRF);

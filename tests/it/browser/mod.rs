@@ -362,7 +362,7 @@ async fn shoot_named(browser: &Browser, site: &str, pages: &[(String, String)]) 
             for (name, path) in pages {
                 browser.open(&format!("{site}{path}")).await;
                 browser
-                    .wait_for("[...document.images].every((i) => i.complete && (i.src || i.hidden || i.classList.contains('none')))")
+                    .wait_for("[...document.images].every((i) => i.complete && (i.src || i.hidden || i.classList.contains('none')) || i.getBoundingClientRect().top >= innerHeight)")
                     .await;
                 shoot(browser, name, width_px, language).await;
             }

@@ -102,9 +102,14 @@ async fn raised(browser: &Browser, site: &str, kind: &str) -> String {
 
 /// Waits until the player has its clip.
 async fn plays(browser: &Browser) {
+    let clip = "document.querySelector('#clip')";
     browser
-        .wait_for("document.querySelector('#clip').readyState >= 2")
+        .wait_for(&format!("{clip}.readyState >= 2 || {clip}.error"))
         .await;
+    let error = browser
+        .run(&format!("return {clip}.error && {clip}.error.message"))
+        .await;
+    assert!(error.is_null(), "{error}");
     let waits = "return document.querySelector('#clip-waits') === null";
     assert_eq!(browser.run(waits).await, true, "it says nothing any more");
 }
