@@ -20,7 +20,9 @@ const SHARE_MORE: usize = 4;
 const BYTES_MORE: usize = 200;
 
 /// Still pictures of which the largest is so many times the mean say little: what moves is hardly larger.
+/// Unless it is small beside a key picture: what moves takes a good part of one.
 const LARGEST_TIMES: usize = 4;
+const KEY_PARTS: usize = 16;
 
 /// Packets within which a sign must come before the first picture that is seen to move: half a
 /// second at 25 a second, a look of 0.2 s and the decoder's delay included.
@@ -44,6 +46,8 @@ pub(super) struct Sizes {
     still: VecDeque<usize>,
     largest: usize,
     bytes: usize,
+    /// The newest key picture's size.
+    key_bytes: usize,
     /// The largest sign since which nothing was seen to move yet.
     unproved: usize,
     was_idle: bool,
@@ -68,6 +72,7 @@ impl Sizes {
         }
         self.was_idle = idle;
         if packet.key {
+            self.key_bytes = packet.data.len();
             return false;
         }
         let size = packet.data.len();
@@ -113,7 +118,8 @@ impl Sizes {
     /// Returns whether sizes would tell that something begins to move.
     pub(super) fn can_tell(&self) -> bool {
         let mean = self.bytes / self.still.len().max(1);
-        let even = self.largest <= LARGEST_TIMES * mean + BYTES_MORE;
+        let even = LARGEST_TIMES * mean + BYTES_MORE;
+        let even = self.largest <= even.max(self.key_bytes / KEY_PARTS);
         self.to_prove == 0 && self.still.len() >= STILL_MIN && even
     }
 
