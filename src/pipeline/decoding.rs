@@ -17,8 +17,9 @@ use crate::decode::{DecodeError, Decoder, Frame, LoopFilter, Past};
 use crate::scene::Kind;
 use crate::source::{Codec, Packet, StreamInfo, nal};
 
-/// Packets held back at most: four seconds at 25 a second, which take some 0.2 s to decode at once.
-const HELD_MAX: usize = 100;
+/// Packets held back at most: two seconds at 30 a second and one to spare, the group of pictures that
+/// most cameras send. At 1080p they take some 0.2 s to decode at once, by which a sign is acted on later.
+const HELD_MAX: usize = 61;
 
 /// Bytes held back at most: half a second of a camera at 64 Mbit/s, or all that an idle one sends.
 const HELD_BYTES_MAX: usize = 4 << 20;
@@ -33,6 +34,9 @@ pub struct Decoding {
     /// The group of pictures that is held back, its key picture first, which was shown already. Empty
     /// while all is decoded as it comes.
     held: Vec<Packet>,
+    /// Packets since the newest picture that stands alone, it included, and of the group before.
+    group: usize,
+    group_before: usize,
     skipped: u64,
 }
 
@@ -66,6 +70,8 @@ impl Decoding {
             past,
             sizes: Sizes::default(),
             held: Vec::new(),
+            group: 0,
+            group_before: 0,
             skipped: 0,
         }
     }
@@ -83,19 +89,25 @@ impl Decoding {
             Told::Held
         };
         let sign = self.sizes.take(packet, idle, told);
+        let alone = self.kind == Kind::Elevator && self.stands_alone(packet);
+        if alone {
+            self.group_before = std::mem::take(&mut self.group);
+        }
+        self.group += 1;
         if self.held.is_empty() {
-            let may = idle && self.stands_alone(packet) && self.sizes.can_tell();
-            if may && self.hold(packet, frames) {
-                return Pushed::Decoded;
+            let fits = (1..=HELD_MAX).contains(&self.group_before);
+            let may = idle && alone && fits && self.sizes.can_tell();
+            if !may || !self.hold(packet, frames) {
+                self.decoder.push(packet, |frame| frames.push(frame));
             }
-            self.decoder.push(packet, |frame| frames.push(frame));
             return Pushed::Decoded;
         }
-        if self.stands_alone(packet) {
-            return self.next_group(packet, watch, frames);
+        if alone {
+            self.next_group(packet, idle, watch, frames);
+            return Pushed::Decoded;
         }
-        let full = self.held.len() >= HELD_MAX || self.held_bytes() > HELD_BYTES_MAX;
         self.held.push(packet.clone());
+        let full = self.held.len() > HELD_MAX || self.held_bytes() > HELD_BYTES_MAX;
         if !idle || sign || packet.lost > 0 || full {
             self.release(frames);
             return Pushed::Decoded;
@@ -122,31 +134,32 @@ impl Decoding {
     }
 
     /// Looks at the key picture of the next group: the held one is let go when the car is as it was.
-    fn next_group(&mut self, key: &Packet, watch: &dyn Watch, frames: &mut Vec<Frame>) -> Pushed {
-        let frame = self.decoder.alone(key);
-        let still = frame.as_ref().is_some_and(|frame| watch.is_still(frame));
-        if still && watch.is_idle() {
+    fn next_group(&mut self, key: &Packet, idle: bool, watch: &dyn Watch, frames: &mut Vec<Frame>) {
+        let shown = self.decoder.alone(key);
+        let moved = shown.as_ref().is_none_or(|frame| !watch.is_still(frame));
+        if moved {
+            // Whatever it is, no packet's size gave a sign of it.
+            self.sizes.distrust();
+        }
+        let goes_on = idle && !moved;
+        if goes_on {
             self.skipped += self.held.len().saturating_sub(1) as u64;
             self.held.clear();
         } else {
-            // Whatever it is, no packet's size gave a sign of it.
-            self.sizes.distrust();
             self.release(frames);
             self.decoder.finish(|frame| frames.push(frame));
         }
-        match frame {
-            Some(frame) => {
-                self.decoder.shown(&frame);
-                frames.push(frame);
-                if still {
-                    self.held.push(key.clone());
-                } else {
-                    self.decoder.push_again(key);
-                }
-            }
-            None => self.decoder.push(key, |frame| frames.push(frame)),
+        let Some(frame) = shown else {
+            self.decoder.push(key, |frame| frames.push(frame));
+            return;
+        };
+        self.decoder.shown(&frame);
+        frames.push(frame);
+        if goes_on {
+            self.held.push(key.clone());
+        } else {
+            self.decoder.push_again(key);
         }
-        Pushed::Decoded
     }
 
     /// Decodes what is held back; its key picture was shown already.
@@ -186,9 +199,9 @@ impl Decoding {
     }
 }
 
-/// Facades in H.264 go without the loop filter between key pictures: what falls is found as well
-/// (models/EVALUATION.md), and it takes a third off decoding. H.265's does more, and without it
-/// two of 15 falls were missed; on an elevator's large moving things the blocks would show.
+/// Facades in H.264 go without the loop filter between key pictures: what falls is found as well, and it
+/// takes a quarter to a third off decoding. H.265's does more: without it 30 of 52 falls were found where
+/// it is 34 with it (benches/README.md). On an elevator's large moving things the blocks would show.
 fn loop_filter(info: &StreamInfo, kind: Kind) -> LoopFilter {
     match (kind, info.codec) {
         (Kind::Facade, Codec::H264) => LoopFilter::KeyPictures,

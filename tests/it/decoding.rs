@@ -196,11 +196,15 @@ fn encoded(folder: &TempDir, options: &[&str]) -> Clip {
 #[test]
 fn no_encoder_makes_it_late() {
     let folder = TempDir::new().expect("a folder");
-    let ways: [&[&str]; 4] = [
+    let ways: [&[&str]; 5] = [
         // A camera that fills its rate whatever happens.
         &[
             "-c:v", "libx264", "-preset", "veryfast", "-bf", "0", "-g", "24", "-b:v", "300k",
             "-minrate", "300k", "-maxrate", "300k", "-bufsize", "60k", "-nal-hrd", "cbr",
+        ],
+        // Groups of pictures too long to be decoded at once.
+        &[
+            "-c:v", "libx264", "-preset", "veryfast", "-bf", "0", "-g", "96",
         ],
         // Pictures that refer to later ones.
         &[
@@ -232,6 +236,9 @@ fn no_encoder_makes_it_late() {
         assert_eq!(held.raised.len(), 1, "{options:?}");
         if options.contains(&"cbr") {
             assert!(held.skipped > 0, "its sizes tell all the same");
+        }
+        if options.contains(&"96") {
+            assert_eq!(held.skipped, 0);
         }
     }
 }
