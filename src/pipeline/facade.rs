@@ -30,6 +30,9 @@ const ALARM_FRAMES_STEP: Duration = Duration::from_millis(70);
 const SECOND_LOOKS: u32 = 4;
 const SECOND_LOOK_AFTER: usize = 4;
 
+/// How much what is swift and shows no gravity must look like a fall.
+const SWIFT_LOOKS_MIN: f64 = 0.5;
+
 /// Share of the picture's width to either side within which other movers cast doubt on a fall.
 const PART_OF_PICTURE: f64 = 0.2;
 
@@ -88,7 +91,10 @@ impl Mover {
 struct Dossier {
     id: TrackId,
     judged_at: usize,
+    /// How often the verifier turned down what the judge took for a fall, and whether it turned it down
+    /// at all.
     turned_down: u32,
+    refused: bool,
     written: Written,
 }
 
@@ -290,7 +296,7 @@ impl Stage {
             }
             let dossier = dossier(&mut self.dossiers, track.id);
             let grown = track.sightings.len().saturating_sub(dossier.judged_at);
-            let pause = if dossier.turned_down > 0 {
+            let pause = if dossier.refused {
                 SECOND_LOOK_AFTER
             } else {
                 1 + track.sightings.len() / 16
@@ -321,7 +327,7 @@ impl Stage {
                     |at| kept.at(at),
                 );
             }
-            if verdict.is_fall() {
+            if verdict.is_fall() || verdict.swift {
                 self.falls.push((index, verdict));
             }
         }
@@ -372,7 +378,9 @@ impl Stage {
             }
             kept.recall();
             let Some(looks) = look_at(track, &verdict, kept, verifier.as_deref_mut()) else {
-                dossier(&mut self.dossiers, id).turned_down += 1;
+                let dossier = dossier(&mut self.dossiers, id);
+                dossier.refused = true;
+                dossier.turned_down += u32::from(verdict.is_fall());
                 continue;
             };
             let raising = raising(track, &verdict, &self.judge, kept, now, looks);
@@ -436,6 +444,7 @@ fn dossier(dossiers: &mut Vec<Dossier>, id: TrackId) -> &mut Dossier {
             id,
             judged_at: 0,
             turned_down: 0,
+            refused: false,
             written: Written::default(),
         });
         dossiers.len() - 1
@@ -458,10 +467,12 @@ fn look_at(
 ) -> Option<f64> {
     let patches = cut_patches(&track.sightings[verdict.first..], |at| kept.at(at));
     let (Some(patches), Some(verifier)) = (patches, verifier) else {
-        return Some(1.0);
+        // Nobody says that what is merely swift looks like a fall.
+        return verdict.is_fall().then_some(1.0);
     };
     let (confirmed, looks) = verifier.confirms(&patches);
-    confirmed.then(|| looks.map_or(1.0, |looks| looks.falls()))
+    let falls = looks.map_or(1.0, |looks| looks.falls());
+    (confirmed && (verdict.is_fall() || falls >= SWIFT_LOOKS_MIN)).then_some(falls)
 }
 
 fn raising<'t>(

@@ -2,7 +2,10 @@
 //!
 //! Asks of a track what gravity demands of it: that a fall explains it well, and much better than
 //! steady motion does; that scale, size, speed and way are those of things at facades; and that it
-//! has come down at least two storeys. Knows nothing of pixels: the verifier looks at those.
+//! has come down at least two storeys. What has reached its terminal speed shows no gravity any more, a
+//! shirt after one storey: where floor lines tell speeds, coming down fast, far and straight before the
+//! facade speaks for a fall as well, if the verifier agrees. Knows nothing of pixels: the verifier
+//! looks at those.
 
 use super::across::{Across, fit_across};
 use super::fall::{self, Belief, Beliefs, Fall, Sample};
@@ -98,6 +101,18 @@ const ASIDE_SHARE_UNMAPPED_MAX: f64 = 0.5;
 /// factor: 8 to 157 m, as fall.rs believes.
 const UNMAPPED_GRAVITIES_MAX: f64 = 4.5;
 
+/// What comes down before the facade by so many metres at such a mean speed, no further aside than this
+/// share of it, and as surely one thing, is swift: drifting bags and paper are slower (1 to 4 m/s), flakes
+/// and drops are never followed for so long. Cars and their mirror images are as fast and as steady;
+/// they look like cars to the verifier, and gain no speed at all.
+const SWIFT_M: f64 = 9.0;
+const SWIFT_M_S: f64 = 6.0;
+const SWIFT_ASIDE_MAX: f64 = 0.4;
+const SWIFT_SURPRISE_MIN: f64 = 40.0;
+const SWIFT_EVIDENCE_MIN: f64 = 0.0;
+const SWIFT_LACK_MAX: f64 = 60.0;
+const SWIFT_MOVERS_MAX: usize = 2;
+
 /// Fastest throw sideways, m/s.
 const ASIDE_MAX_M_S: f64 = 12.0;
 
@@ -125,6 +140,8 @@ pub(crate) struct Verdict {
     pub(crate) across: Across,
     /// What it fails on, if anything.
     pub(crate) against: Option<&'static str>,
+    /// Whether it came down so fast, far and straight that little else than a fall does so.
+    pub(crate) swift: bool,
 }
 
 impl Verdict {
@@ -156,9 +173,15 @@ impl Verdict {
         Point::new(self.across.x_px(t_s, y), y)
     }
 
-    /// Returns how sure it is, 0..1, from the evidence and the fit.
+    /// Returns how sure it is, 0..1, from the evidence and the fit. Being swift stands for the evidence
+    /// that is needed.
     pub(crate) fn score(&self, surprise: f64) -> f64 {
-        let evidence = 1.0 - (-self.evidence / 40.0).exp();
+        let told = if self.swift {
+            self.evidence.max(self.needed)
+        } else {
+            self.evidence
+        };
+        let evidence = 1.0 - (-told / 40.0).exp();
         let fit = (-(self.misfit.max(self.misfit_across) - 1.0).max(0.0) / 4.0).exp();
         let chance = 1.0 - (-surprise / 25.0).exp();
         evidence * fit * chance
@@ -209,6 +232,7 @@ impl Judge {
         }
         let count = sightings.len();
         let mut whole = None;
+        let mut swift: Option<Verdict> = None;
         let mut doubtful: Option<Verdict> = None;
         // What came before the fall (a hand, a curtain) may have become part of the track.
         let base = track.sinks_from;
@@ -218,10 +242,15 @@ impl Judge {
             if sinking - skipped < SIGHTINGS_MIN || skipped == 1 {
                 continue;
             }
-            let Some(verdict) = self.judge_part(sightings, first, movers) else {
+            let Some(mut verdict) = self.judge_part(sightings, first, movers) else {
                 continue;
             };
-            if verdict.against.is_none() && waits_at(&sightings[..first], &verdict) {
+            let waits = waits_at(&sightings[..first], &verdict);
+            verdict.swift &= waits && track.surprise >= SWIFT_SURPRISE_MIN;
+            if verdict.swift && swift.is_none() {
+                swift = Some(verdict);
+            }
+            if verdict.against.is_none() && waits {
                 if verdict.is_fall() {
                     return Some(verdict);
                 }
@@ -235,7 +264,7 @@ impl Judge {
                 ..verdict
             });
         }
-        doubtful.or(whole)
+        swift.or(doubtful).or(whole)
     }
 
     fn judge_part(&self, all: &[Sighting], first: usize, movers: usize) -> Option<Verdict> {
@@ -287,14 +316,40 @@ impl Judge {
             gravities: (fallen.ln_scale - beliefs.ln_scale.mean).exp(),
             across,
             against: None,
+            swift: false,
         };
         verdict.needed = evidence_needed(&verdict, sightings, movers);
+        let objection = self.objection(&verdict, sightings, lasted_s, fitted.strain);
+        verdict.swift = objection.is_none()
+            && movers <= SWIFT_MOVERS_MAX
+            && self.is_swift(&verdict, (start, end), lasted_s);
         verdict.against = if verdict.evidence < DOUBTFUL_MIN {
             Some("no acceleration")
         } else {
-            self.objection(&verdict, sightings, lasted_s, fitted.strain)
+            objection
         };
         Some(verdict)
+    }
+
+    /// Returns whether it came down fast, far and straight before the facade, gaining speed if anything.
+    /// Without floor lines nobody knows how fast anything is.
+    fn is_swift(
+        &self,
+        verdict: &Verdict,
+        (start, end): (&Sighting, &Sighting),
+        lasted_s: f64,
+    ) -> bool {
+        let Some(map) = &self.map else {
+            return false;
+        };
+        let came_px = end.area.y_px - start.area.y_px;
+        let aside_px = (end.area.x_px - start.area.x_px).abs();
+        verdict.seen_m >= SWIFT_M
+            && verdict.seen_m / lasted_s >= SWIFT_M_S
+            && aside_px <= SWIFT_ASIDE_MAX * came_px
+            && map.height_m(end.area.centre()) > 0.0
+            && verdict.evidence >= SWIFT_EVIDENCE_MIN
+            && verdict.lack() <= SWIFT_LACK_MAX
     }
 
     fn beliefs(&self, place: Point) -> Beliefs {
@@ -445,7 +500,73 @@ fn typical_size_px(sightings: &[Sighting]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::unseen_share;
+    use super::*;
+    use crate::detect::motion::Candidate;
+    use crate::geometry::BoxPx;
+    use crate::scene::facade::FacadeScene;
+    use crate::track::accelerating::Tracker;
+
+    /// A facade of 20 floors, 25 pixels a storey of 3 m, from the picture's bottom up.
+    fn scene() -> FacadeScene {
+        let lines = (1..=20_i32).step_by(3).map(|floor| {
+            let y = 1.0 - f64::from(floor) * 0.045;
+            format!("{{ floor = {floor}, left = [0.1, {y}], right = [0.9, {y}] }}")
+        });
+        let lines: Vec<String> = lines.collect();
+        toml::from_str(&format!(
+            "floors = 20\nstorey_height_m = 3.0\nfloor_lines = [{}]",
+            lines.join(", ")
+        ))
+        .expect("a scene")
+    }
+
+    /// What the judge says of a thing of 20 pixels that tumbles down: `fallen_m` gives metres after
+    /// seconds.
+    fn verdict_on(map: Option<FacadeMap>, fallen_m: impl Fn(f64) -> f64) -> Verdict {
+        let (width_px, height_px, px_per_m) = (960, 540, 8.1);
+        let mut tracker = Tracker::new(width_px, height_px);
+        for frame in 0..70_u32 {
+            let t_s = f64::from(frame) * 0.04;
+            // Turns over every few frames: its middle sways by a seventh of its height.
+            let sway_px = 3.0 * (f64::from(frame) * 1.3).sin();
+            let candidate = Candidate {
+                area: BoxPx {
+                    x_px: 400.0,
+                    y_px: 60.0 + px_per_m * fallen_m(t_s) + sway_px,
+                    width_px: 20.0,
+                    height_px: 20.0,
+                },
+                mass: 4000.0,
+                contrast: 20.0,
+                strength: 4.0,
+                pixels: 200,
+            };
+            tracker.take(StreamTime::from_secs_f64(t_s), 0.04, &[candidate]);
+        }
+        let judge = Judge::new(width_px, height_px, map);
+        let longest = tracker.tracks().iter().max_by_key(|t| t.sightings.len());
+        let verdict = judge.judge(longest.expect("a track"), 0);
+        verdict.expect("long enough to be judged")
+    }
+
+    #[test]
+    fn what_falls_at_its_terminal_speed_is_swift_where_speeds_are_known() {
+        let map = || scene().map(960, 540);
+        // A shirt, from just below its window on.
+        let shirt = |t_s: f64| {
+            let (terminal, free) = (9.0_f64, fall::GRAVITY / 9.0);
+            terminal / free * (free * (t_s + 0.5)).cosh().ln()
+        };
+        let mapped = verdict_on(map(), shirt);
+        assert!(mapped.swift && !mapped.is_fall(), "{mapped:?}");
+        assert!(!verdict_on(None, shirt).swift);
+        // A paper bag, and a car's mirror image at an even speed.
+        let bag = verdict_on(map(), |t_s| 3.0 * t_s);
+        let car = verdict_on(map(), |t_s| 9.0 * t_s);
+        for other in [bag, car] {
+            assert!(!other.swift && !other.is_fall(), "{other:?}");
+        }
+    }
 
     #[test]
     fn a_thing_seen_on_every_third_frame_was_unseen_on_the_rest() {
