@@ -1,4 +1,5 @@
-//! From a detector's raw output to boxes: distance bins and non-maximum suppression. Pure.
+//! From a detector's raw output to boxes: distance bins, non-maximum suppression, and the mean of what
+//! was suppressed. Pure.
 //!
 //! The output's layout is NanoDet-Plus's: a row a prior, class scores (0..1) first, then four times
 //! `bins` values whose softmax is the distribution of the distance to the left, top, right and
@@ -105,6 +106,18 @@ pub struct Overlap {
     pub iou_max: f64,
     /// Largest intersection over the smaller box; 1 lets a box lie within another.
     pub share_max: f64,
+    /// Intersection over union from which a box that gives way still tells where the thing is; over 1
+    /// the surest box alone does.
+    pub mean_iou: f64,
+}
+
+/// The score, as a share of the surest box's, from which a box that gives way tells where the thing is.
+const MEAN_SCORE_SHARE: f32 = 0.5;
+
+/// Returns the score from which boxes are to be decoded so that those kept from `least` on stand where
+/// they should.
+pub fn least_told(least: f32) -> f32 {
+    MEAN_SCORE_SHARE * least
 }
 
 impl Overlap {
@@ -115,12 +128,13 @@ impl Overlap {
 }
 
 /// Returns the boxes that no surer box of their class overlaps by more than `overlap` allows, the
-/// surest first; of equal scores the first stays first.
+/// surest first; of equal scores the first stays first. Each stands where the boxes around it say in the
+/// mean: the surest one knows best what it sees, not where it ends.
 pub fn suppress(mut boxes: Vec<ScoredBox>, overlap: Overlap) -> Vec<ScoredBox> {
     boxes.sort_by(|a, b| b.score.total_cmp(&a.score));
     boxes.truncate(CANDIDATES_MAX);
     let mut kept: Vec<ScoredBox> = Vec::new();
-    for candidate in boxes {
+    for &candidate in &boxes {
         let covered = kept
             .iter()
             .any(|k| k.class == candidate.class && overlap.is_exceeded(&k.area, &candidate.area));
@@ -131,7 +145,41 @@ pub fn suppress(mut boxes: Vec<ScoredBox>, overlap: Overlap) -> Vec<ScoredBox> {
             break;
         }
     }
+    for one in &mut kept {
+        one.area = mean_area(one, &boxes, overlap.mean_iou);
+    }
     kept
+}
+
+/// Returns the mean of the boxes of the same class that overlap `surest` by `iou_min`, itself
+/// included, weighed by their scores squared.
+fn mean_area(surest: &ScoredBox, boxes: &[ScoredBox], iou_min: f64) -> BoxPx {
+    let around = boxes.iter().filter(|one| {
+        one.class == surest.class
+            && one.score >= MEAN_SCORE_SHARE * surest.score
+            && one.area.iou(&surest.area) >= iou_min
+    });
+    let mut weights = 0.0;
+    let mut sums = [0.0; 4];
+    for one in around {
+        let weight = f64::from(one.score).powi(2);
+        let area = &one.area;
+        let values = [area.x_px, area.y_px, area.width_px, area.height_px];
+        weights += weight;
+        for (sum, value) in sums.iter_mut().zip(values) {
+            *sum += weight * value;
+        }
+    }
+    if weights <= 0.0 {
+        return surest.area;
+    }
+    let [x_px, y_px, width_px, height_px] = sums.map(|sum| sum / weights);
+    BoxPx {
+        x_px,
+        y_px,
+        width_px,
+        height_px,
+    }
 }
 
 fn box_at(
@@ -244,12 +292,37 @@ mod tests {
             Overlap {
                 iou_max: 0.6,
                 share_max: 1.0,
+                mean_iou: 2.0,
             },
         );
         assert_eq!(
             kept,
             vec![make(0, 0.9, near), make(1, 0.4, area), make(0, 0.3, far)]
         );
+    }
+
+    #[test]
+    fn what_gives_way_tells_where_the_thing_is() {
+        let make = |class, score, area| ScoredBox { class, score, area };
+        let surest = make(0, 0.8, BoxPx::from_corners(0.0, 0.0, 10.0, 10.0));
+        let others = [
+            make(0, 0.4, BoxPx::from_corners(0.0, 0.0, 10.0, 15.0)),
+            // Too unsure, too far, another class.
+            make(0, 0.3, BoxPx::from_corners(0.0, 0.0, 10.0, 12.0)),
+            make(0, 0.7, BoxPx::from_corners(6.0, 0.0, 16.0, 10.0)),
+            make(1, 0.8, BoxPx::from_corners(0.0, 0.0, 10.0, 14.0)),
+        ];
+        let overlap = Overlap {
+            iou_max: 0.3,
+            share_max: 0.95,
+            mean_iou: 0.45,
+        };
+        let kept = suppress([&[surest][..], &others].concat(), overlap);
+        // Weights of 4 to 1: 4/5 of 10 and 1/5 of 15.
+        let mean = BoxPx::from_corners(0.0, 0.0, 10.0, 11.0);
+        let of = |class| kept.iter().find(|one| one.class == class).expect("kept");
+        assert!(of(0).area.iou(&mean) > 0.999, "{kept:?}");
+        assert_eq!((of(0).score, of(1).area), (0.8, others[3].area));
     }
 
     #[test]
@@ -268,6 +341,7 @@ mod tests {
             let overlap = Overlap {
                 iou_max: 0.6,
                 share_max,
+                mean_iou: 2.0,
             };
             suppress(vec![part, whole], overlap)
         };

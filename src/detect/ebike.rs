@@ -111,6 +111,9 @@ struct Settings {
     /// Boxes of one class of which this share of the smaller one overlaps are one; 1 is never.
     #[serde(default = "never")]
     nms_share: f64,
+    /// Boxes of one class that overlap by this much tell together where the thing is.
+    #[serde(default = "by_no_overlap")]
+    mean_iou: f64,
     thresholds: BTreeMap<Class, Thresholds>,
     /// The model's name of a class = Plumb's.
     #[serde(default)]
@@ -137,6 +140,10 @@ struct Meaning {
 }
 
 fn never() -> f64 {
+    1.0
+}
+
+fn by_no_overlap() -> f64 {
     1.0
 }
 
@@ -183,6 +190,7 @@ impl EbikeDetector {
                 overlap: Overlap {
                     iou_max: settings.nms_iou,
                     share_max: settings.nms_share,
+                    mean_iou: settings.mean_iou,
                 },
             }),
         })
@@ -223,12 +231,19 @@ impl EbikeDetector {
             let output = output
                 .into_dimensionality::<Ix3>()
                 .expect("the output's rank was checked when the model was opened");
-            let mut found = boxes::decode(output.index_axis(Axis(0), 0), &meaning.priors, &least);
+            // What is not reported may still tell where a thing is.
+            let told: Vec<_> = least
+                .iter()
+                .map(|least| least.map(boxes::least_told))
+                .collect();
+            let mut found = boxes::decode(output.index_axis(Axis(0), 0), &meaning.priors, &told);
             // Several of the model's classes may be one of Plumb's: they suppress each other.
             for one in &mut found {
                 one.class = meaning.classes[one.class].map_or(0, |class| class as usize);
             }
-            boxes::suppress(found, meaning.overlap)
+            let mut kept = boxes::suppress(found, meaning.overlap);
+            kept.retain(|one| meaning.is_reported(one, &least));
+            kept
         })?;
         let detection = |one: boxes::ScoredBox| Detection {
             class: Class::ALL[one.class],
@@ -256,6 +271,17 @@ impl Meaning {
         };
         self.classes.iter().map(of_class).collect()
     }
+
+    /// Returns whether a box of one of Plumb's classes has the least score of a class of the model's
+    /// that stands for it.
+    fn is_reported(&self, one: &boxes::ScoredBox, least: &[Option<f32>]) -> bool {
+        let mut of_class = self
+            .classes
+            .iter()
+            .zip(least)
+            .filter_map(|(class, least)| (*class).map(|class| class as usize).zip(*least));
+        of_class.any(|(class, least)| class == one.class && one.score >= least)
+    }
 }
 
 impl Settings {
@@ -276,7 +302,11 @@ impl Settings {
         if !self.plumb_classes().contains(&Some(Class::Ebike)) {
             return Err("classes: none is \"ebike\", nor does map make one so".to_owned());
         }
-        for (key, value) in [("nms_iou", self.nms_iou), ("nms_share", self.nms_share)] {
+        for (key, value) in [
+            ("nms_iou", self.nms_iou),
+            ("nms_share", self.nms_share),
+            ("mean_iou", self.mean_iou),
+        ] {
             if !(0.0..=1.0).contains(&value) {
                 return Err(format!("{key}: 0..1, not {value}"));
             }
