@@ -1,10 +1,12 @@
 //! From encoded packets to frames whose planes are shared, never copied.
 
+pub mod cutout;
 pub mod ffmpeg;
 pub mod frame;
 pub mod latest;
 pub mod past;
 
+pub use cutout::Cutout;
 pub use ffmpeg::{DecodeError, Decoder, LoopFilter};
 pub use frame::{Frame, Plane};
 pub use latest::Latest;

@@ -54,9 +54,15 @@ impl Past {
         (1..=PACKETS_MAX).contains(&self.lock().packets())
     }
 
-    /// Decodes once more and returns the frames from `from` on and before `until`, in order; none
-    /// where that would take too long or cannot be done.
-    pub fn frames(&self, from: StreamTime, until: StreamTime) -> Vec<Frame> {
+    /// Decodes once more and returns what `keep` makes of the frames from `from` on and before `until`,
+    /// in order; none where that would take too long or cannot be done. All frames that are kept as they
+    /// are hold on to the decoder's memory until the last of them is let go.
+    pub fn frames<T>(
+        &self,
+        from: StreamTime,
+        until: StreamTime,
+        keep: impl Fn(Frame) -> T,
+    ) -> Vec<T> {
         let (info, packets) = {
             let ring = self.lock();
             (ring.info().cloned(), ring.since(from))
@@ -69,22 +75,22 @@ impl Past {
         };
         let mut frames = Vec::new();
         let mut over = false;
-        let mut keep = |frame: Frame| {
+        let mut take = |frame: Frame| {
             over |= frame.at >= until;
             if frame.at >= from && frame.at < until {
-                frames.push(frame);
+                frames.push(keep(frame));
             }
             over
         };
         for packet in &packets {
             let mut over = false;
-            decoder.push(packet, |frame| over |= keep(frame));
+            decoder.push(packet, |frame| over |= take(frame));
             if over {
                 return frames;
             }
         }
         decoder.finish(|frame| {
-            keep(frame);
+            take(frame);
         });
         frames
     }

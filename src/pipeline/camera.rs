@@ -21,8 +21,8 @@ use super::rate::Rate;
 use crate::alarm::{Alarm, AlarmChange, AlarmKey};
 use crate::clock::{Clock, StreamTime};
 use crate::config::Camera;
-use crate::decode::Frame;
 use crate::decode::latest::Latest;
+use crate::decode::{Cutout, Frame};
 use crate::evidence::manifest::ModelRecord;
 use crate::evidence::{Collector, EvidenceContext, EvidenceJob, Raised};
 use crate::health::{Board, Threads};
@@ -412,7 +412,7 @@ impl<'a> Stages<'a> {
         });
     }
 
-    fn raised(&mut self, origin: Origin, key: AlarmKey, alarm: Alarm, frames: &[Frame]) {
+    fn raised(&mut self, origin: Origin, key: AlarmKey, alarm: Alarm, frames: &[Cutout]) {
         let times = self.wall_times(&alarm);
         let id = AlarmId::new(times.raised_at);
         self.raised.insert((origin, key), id);
