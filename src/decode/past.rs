@@ -10,6 +10,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::ffmpeg::device::Device;
 use super::ffmpeg::{Decoder, LoopFilter};
 use super::frame::Frame;
 use crate::clock::StreamTime;
@@ -31,16 +32,18 @@ const PACKETS_MAX: usize = 150;
 pub struct Past {
     ring: Arc<Mutex<Ring>>,
     filter: LoopFilter,
+    device: Option<Device>,
 }
 
 impl Past {
-    /// Returns an empty past of a stream that is decoded with so much of the loop filter.
-    pub fn new(info: &StreamInfo, filter: LoopFilter) -> Self {
+    /// Returns an empty past of a stream that is decoded with so much of the loop filter, on `device`.
+    pub fn new(info: &StreamInfo, filter: LoopFilter, device: Option<&Device>) -> Self {
         let mut ring = Ring::new(REACH, BYTES_MAX);
         ring.start(Arc::new(info.clone()));
         Self {
             ring: Arc::new(Mutex::new(ring)),
             filter,
+            device: device.cloned(),
         }
     }
 
@@ -70,7 +73,7 @@ impl Past {
         let Some(info) = info.filter(|_| packets.len() <= PACKETS_MAX) else {
             return Vec::new();
         };
-        let Ok(mut decoder) = Decoder::open_with(&info, self.filter) else {
+        let Ok(mut decoder) = Decoder::open_with(&info, self.filter, self.device.as_ref()) else {
             return Vec::new();
         };
         let mut frames = Vec::new();

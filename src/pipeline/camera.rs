@@ -22,7 +22,7 @@ use crate::alarm::{Alarm, AlarmChange, AlarmKey};
 use crate::clock::{Clock, StreamTime};
 use crate::config::Camera;
 use crate::decode::latest::Latest;
-use crate::decode::{Cutout, Frame};
+use crate::decode::{Cutout, Device, Frame};
 use crate::evidence::manifest::ModelRecord;
 use crate::evidence::{Collector, EvidenceContext, EvidenceJob, Raised};
 use crate::health::{Board, Threads};
@@ -81,6 +81,8 @@ pub struct CameraThread {
     pub models: Vec<ModelRecord>,
     pub board: Board,
     pub latest: Latest,
+    /// What decodes besides the processor.
+    pub device: Option<Device>,
     pub threads: Threads,
     pub clock: Arc<dyn Clock>,
     pub reports: mpsc::Sender<Report>,
@@ -256,7 +258,10 @@ impl<'a> Stages<'a> {
         self.decode_errors = 0;
         let decoder = match self.spare_decoder.take() {
             Some(spare) => spare.renewed(info),
-            None => Decoding::open(info, self.thread.camera.kind),
+            None => {
+                let device = self.thread.device.as_ref();
+                Decoding::open_on(device, info, self.thread.camera.kind)
+            }
         };
         self.decoder = match decoder {
             Ok(decoder) => {
