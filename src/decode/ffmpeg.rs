@@ -5,6 +5,7 @@
 //! their times, each later than the one before. One thread a decoder: many cameras fill the cores,
 //! and replay stays deterministic.
 
+mod converter;
 pub mod device;
 
 use std::collections::VecDeque;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use ffmpeg_next as ff;
 use jiff::Timestamp;
 
+use self::converter::Converter;
 use self::device::Device;
 use crate::clock::StreamTime;
 use crate::decode::frame::{Frame, Planes};
@@ -422,33 +424,6 @@ impl Damage {
             self.since_us = Some(at_us);
         }
         self.since_us.is_some()
-    }
-}
-
-/// Turns other pixel formats (10 bit, 4:2:2, RGB of some recordings) into 8-bit 4:2:0.
-struct Converter {
-    from: (ff::format::Pixel, u32, u32),
-    scaler: ff::software::scaling::Context,
-}
-
-// SAFETY: a scaling context is used by the one thread that owns the decoder; nothing in it is
-// bound to the thread that made it. ffmpeg-next only lacks the marker.
-#[expect(unsafe_code, reason = "decoders move to their camera's thread")]
-unsafe impl Send for Converter {}
-
-impl Converter {
-    fn new(from: (ff::format::Pixel, u32, u32)) -> Result<Self, ff::Error> {
-        let (format, width, height) = from;
-        let scaler = ff::software::scaling::Context::get(
-            format,
-            width,
-            height,
-            ff::format::Pixel::YUV420P,
-            width,
-            height,
-            ff::software::scaling::Flags::BILINEAR,
-        )?;
-        Ok(Self { from, scaler })
     }
 }
 
