@@ -96,6 +96,16 @@ impl BoxPx {
         width.max(0.0) * height.max(0.0)
     }
 
+    /// Returns the smallest box that holds this one and `other`.
+    pub fn with(&self, other: &Self) -> Self {
+        Self::from_corners(
+            self.left().min(other.left()),
+            self.top().min(other.top()),
+            self.right().max(other.right()),
+            self.bottom().max(other.bottom()),
+        )
+    }
+
     /// Returns intersection over union with `other`, 0..1; 0 when both are empty.
     pub fn iou(&self, other: &Self) -> f64 {
         let overlap = self.overlap_px2(other);

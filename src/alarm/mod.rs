@@ -8,7 +8,7 @@ pub mod comparison;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::StreamTime;
-use crate::decode::Frame;
+use crate::decode::Cutout;
 use crate::geometry::BoxPx;
 
 /// What an alarm says happened.
@@ -120,18 +120,18 @@ pub struct AlarmKey(pub u64);
 /// at the latest when the watch is finished.
 #[derive(Clone, Debug)]
 pub enum AlarmChange {
-    /// It fired. `frames` show it (at most 16, oldest first, the best picture last).
+    /// It fired. `frames` show it (at most 16, oldest first, the best picture last, which is whole).
     Raised {
         key: AlarmKey,
         alarm: Alarm,
-        frames: Vec<Frame>,
+        frames: Vec<Cutout>,
     },
     /// It is over; `alarm` is the whole story: full track, origin, end.
-    /// `frames` are further ones since it was raised (at most 16).
+    /// `frames` are further ones since it was raised (at most 16, the last of them whole).
     Ended {
         key: AlarmKey,
         alarm: Alarm,
-        frames: Vec<Frame>,
+        frames: Vec<Cutout>,
     },
 }
 

@@ -106,6 +106,7 @@ impl Check<'_> {
             models_dir: file.models.dir.map(|dir| self.folder.join(dir)),
             runtime: file.models.runtime.map(|path| self.folder.join(path)),
             inference: inference?,
+            decode: file.decode,
             audit: file.audit,
             auth: file.auth,
             recordings_dir: recordings_dir.map(|dir| self.folder.join(dir)),

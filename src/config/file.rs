@@ -24,6 +24,8 @@ pub(super) struct File {
     #[serde(default)]
     pub inference: Inference,
     #[serde(default)]
+    pub decode: super::Decode,
+    #[serde(default)]
     pub retention: Retention,
     #[serde(default)]
     pub privacy: Privacy,

@@ -15,6 +15,7 @@ use url::Url;
 
 use crate::audit::{Algorithm, Signing};
 use crate::auth::Role;
+use crate::decode::Hardware;
 use crate::deliver::EndpointConfig;
 use crate::detect::Inference;
 use crate::http::Privacy;
@@ -40,6 +41,7 @@ pub struct Config {
     pub models_dir: Option<PathBuf>,
     pub runtime: Option<PathBuf>,
     pub inference: Inference,
+    pub decode: Decode,
     pub audit: Audit,
     pub auth: Auth,
     /// The folder whose recordings auditors may replay.
@@ -70,6 +72,13 @@ pub struct Http {
 pub struct Audit {
     pub digest: Algorithm,
     pub signing: Signing,
+}
+
+/// How cameras' pictures are decoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Decode {
+    pub hardware: Hardware,
 }
 
 /// What people must show to sign in.

@@ -5,12 +5,17 @@
 //! their times, each later than the one before. One thread a decoder: many cameras fill the cores,
 //! and replay stays deterministic.
 
+mod converter;
+pub mod device;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ffmpeg_next as ff;
 use jiff::Timestamp;
 
+use self::converter::Converter;
+use self::device::Device;
 use crate::clock::StreamTime;
 use crate::decode::frame::{Frame, Planes};
 use crate::source::file::quiet_libav;
@@ -63,6 +68,7 @@ pub enum LoopFilter {
 pub struct Decoder {
     info: StreamInfo,
     filter: LoopFilter,
+    device: Option<Device>,
     inner: ff::decoder::Video,
     times: FrameTimes,
     /// The key picture that comes out once more, and not to anybody.
@@ -76,12 +82,16 @@ impl Decoder {
     /// Opens a decoder for the stream. Fails when FFmpeg lacks the codec or refuses its parameters,
     /// and when the pictures are too large.
     pub fn open(info: &StreamInfo) -> Result<Self, DecodeError> {
-        Self::open_with(info, LoopFilter::Whole)
+        Self::open_with(info, LoopFilter::Whole, None)
     }
 
-    /// Opens a decoder for the stream that does so much of the loop filter. Fails like
-    /// [`Decoder::open`].
-    pub fn open_with(info: &StreamInfo, filter: LoopFilter) -> Result<Self, DecodeError> {
+    /// Opens a decoder for the stream that does so much of the loop filter and decodes on `device`
+    /// where that can, which always filters all. Fails like [`Decoder::open`].
+    pub fn open_with(
+        info: &StreamInfo,
+        filter: LoopFilter,
+        device: Option<&Device>,
+    ) -> Result<Self, DecodeError> {
         quiet_libav();
         let (width_px, height_px) = (info.width_px, info.height_px);
         if u64::from(width_px) * u64::from(height_px) > PIXELS_MAX {
@@ -101,6 +111,9 @@ impl Decoder {
             count: 1,
             ..Default::default()
         });
+        if let Some(device) = device {
+            device.lend_to(&mut context);
+        }
         let mut decoder = context.decoder();
         if filter == LoopFilter::KeyPictures {
             decoder.skip_loop_filter(ff::Discard::NonKey);
@@ -116,6 +129,7 @@ impl Decoder {
         Ok(Self {
             info: info.clone(),
             filter,
+            device: device.cloned(),
             inner,
             times: FrameTimes::default(),
             shown_us: None,
@@ -193,7 +207,7 @@ impl Decoder {
     /// [`Decoder::open`].
     pub fn renewed(mut self, info: &StreamInfo) -> Result<Self, DecodeError> {
         if self.info != *info || self.counters != DecodeCounters::default() {
-            return Self::open_with(info, self.filter);
+            return Self::open_with(info, self.filter, self.device.as_ref());
         }
         self.inner.flush();
         self.times = FrameTimes::default();
@@ -249,7 +263,8 @@ impl Decoder {
         let damaged = self.damage.frame(at_us, concealed);
         self.counters.damaged_frames += u64::from(damaged);
         let key = picture.is_key();
-        let Some(picture) = self.planar(picture) else {
+        let Some(picture) = device::fetched(picture).and_then(|picture| self.planar(picture))
+        else {
             self.counters.unconverted_frames += 1;
             return None;
         };
@@ -409,33 +424,6 @@ impl Damage {
             self.since_us = Some(at_us);
         }
         self.since_us.is_some()
-    }
-}
-
-/// Turns other pixel formats (10 bit, 4:2:2, RGB of some recordings) into 8-bit 4:2:0.
-struct Converter {
-    from: (ff::format::Pixel, u32, u32),
-    scaler: ff::software::scaling::Context,
-}
-
-// SAFETY: a scaling context is used by the one thread that owns the decoder; nothing in it is
-// bound to the thread that made it. ffmpeg-next only lacks the marker.
-#[expect(unsafe_code, reason = "decoders move to their camera's thread")]
-unsafe impl Send for Converter {}
-
-impl Converter {
-    fn new(from: (ff::format::Pixel, u32, u32)) -> Result<Self, ff::Error> {
-        let (format, width, height) = from;
-        let scaler = ff::software::scaling::Context::get(
-            format,
-            width,
-            height,
-            ff::format::Pixel::YUV420P,
-            width,
-            height,
-            ff::software::scaling::Flags::BILINEAR,
-        )?;
-        Ok(Self { from, scaler })
     }
 }
 

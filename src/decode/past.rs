@@ -10,6 +10,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::ffmpeg::device::Device;
 use super::ffmpeg::{Decoder, LoopFilter};
 use super::frame::Frame;
 use crate::clock::StreamTime;
@@ -31,16 +32,18 @@ const PACKETS_MAX: usize = 150;
 pub struct Past {
     ring: Arc<Mutex<Ring>>,
     filter: LoopFilter,
+    device: Option<Device>,
 }
 
 impl Past {
-    /// Returns an empty past of a stream that is decoded with so much of the loop filter.
-    pub fn new(info: &StreamInfo, filter: LoopFilter) -> Self {
+    /// Returns an empty past of a stream that is decoded with so much of the loop filter, on `device`.
+    pub fn new(info: &StreamInfo, filter: LoopFilter, device: Option<&Device>) -> Self {
         let mut ring = Ring::new(REACH, BYTES_MAX);
         ring.start(Arc::new(info.clone()));
         Self {
             ring: Arc::new(Mutex::new(ring)),
             filter,
+            device: device.cloned(),
         }
     }
 
@@ -54,9 +57,15 @@ impl Past {
         (1..=PACKETS_MAX).contains(&self.lock().packets())
     }
 
-    /// Decodes once more and returns the frames from `from` on and before `until`, in order; none
-    /// where that would take too long or cannot be done.
-    pub fn frames(&self, from: StreamTime, until: StreamTime) -> Vec<Frame> {
+    /// Decodes once more and returns what `keep` makes of the frames from `from` on and before `until`,
+    /// in order; none where that would take too long or cannot be done. All frames that are kept as they
+    /// are hold on to the decoder's memory until the last of them is let go.
+    pub fn frames<T>(
+        &self,
+        from: StreamTime,
+        until: StreamTime,
+        keep: impl Fn(Frame) -> T,
+    ) -> Vec<T> {
         let (info, packets) = {
             let ring = self.lock();
             (ring.info().cloned(), ring.since(from))
@@ -64,27 +73,27 @@ impl Past {
         let Some(info) = info.filter(|_| packets.len() <= PACKETS_MAX) else {
             return Vec::new();
         };
-        let Ok(mut decoder) = Decoder::open_with(&info, self.filter) else {
+        let Ok(mut decoder) = Decoder::open_with(&info, self.filter, self.device.as_ref()) else {
             return Vec::new();
         };
         let mut frames = Vec::new();
         let mut over = false;
-        let mut keep = |frame: Frame| {
+        let mut take = |frame: Frame| {
             over |= frame.at >= until;
             if frame.at >= from && frame.at < until {
-                frames.push(frame);
+                frames.push(keep(frame));
             }
             over
         };
         for packet in &packets {
             let mut over = false;
-            decoder.push(packet, |frame| over |= keep(frame));
+            decoder.push(packet, |frame| over |= take(frame));
             if over {
                 return frames;
             }
         }
         decoder.finish(|frame| {
-            keep(frame);
+            take(frame);
         });
         frames
     }

@@ -15,7 +15,7 @@ use super::manifest::ModelRecord;
 use super::{Evidence, EvidenceError};
 use crate::alarm::{Alarm, AlarmKind};
 use crate::clock::StreamTime;
-use crate::decode::Frame;
+use crate::decode::Cutout;
 use crate::id::{AlarmId, CameraId, SiteId};
 use crate::scene::facade::FacadeScene;
 use crate::source::{Packet, StreamInfo};
@@ -54,7 +54,7 @@ pub struct Raised<'a> {
     pub raised_at: Timestamp,
     pub alarm: &'a Alarm,
     /// As `AlarmChange::Raised` gives them.
-    pub frames: &'a [Frame],
+    pub frames: &'a [Cutout],
     /// The packet ring's content, oldest first: this timeline's packets before this moment.
     pub pre_roll: Vec<Packet>,
 }
@@ -73,7 +73,7 @@ struct Open {
     shared: Arc<Shared>,
     alarm: Alarm,
     /// Kept until the alarm ends or its clip closes, at most the 16 of `AlarmChange::Raised`.
-    frames: Vec<Frame>,
+    frames: Vec<Cutout>,
     packets: Vec<Packet>,
     bytes: usize,
     until: StreamTime,
@@ -171,7 +171,7 @@ impl Collector {
 
     /// Notes how an alarm ended and returns the job that makes its pictures better.
     /// None when its clip has closed already: sealed evidence stays as it is.
-    pub fn ended(&mut self, id: AlarmId, alarm: &Alarm, frames: &[Frame]) -> Option<EvidenceJob> {
+    pub fn ended(&mut self, id: AlarmId, alarm: &Alarm, frames: &[Cutout]) -> Option<EvidenceJob> {
         let open = self.open.iter_mut().find(|open| open.shared.id == id)?;
         open.alarm = alarm.clone();
         let mut all = mem::take(&mut open.frames);
@@ -197,13 +197,13 @@ impl Collector {
     }
 
     /// Takes the picture's size from a frame where the stream's description lacks it; MP4 needs it.
-    fn learn_size(&mut self, frame: Option<&Frame>) {
+    fn learn_size(&mut self, frame: Option<&Cutout>) {
         let (Some(info), Some(frame)) = (&mut self.info, frame) else {
             return;
         };
         if info.width_px == 0 || info.height_px == 0 {
             let info = Arc::make_mut(info);
-            (info.width_px, info.height_px) = (frame.width_px(), frame.height_px());
+            (info.width_px, info.height_px) = frame.size_px();
         }
     }
 
@@ -299,7 +299,7 @@ pub(super) struct Shared {
 #[derive(Debug)]
 pub(super) struct Pictures {
     pub(super) alarm: Alarm,
-    pub(super) frames: Vec<Frame>,
+    pub(super) frames: Vec<Cutout>,
 }
 
 #[derive(Debug)]

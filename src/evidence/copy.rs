@@ -16,7 +16,7 @@ use super::redact::{self, Hidden, Redactor};
 use super::{CLIP, EvidenceFile, MANIFEST, STROBE, digest_file, picture, strobe, write};
 use crate::alarm::{Alarm, TrackPoint};
 use crate::clock::StreamTime;
-use crate::decode::{DecodeError, Decoder, Frame};
+use crate::decode::{Cutout, DecodeError, Decoder, Frame};
 use crate::geometry::Polygon;
 use crate::scene::facade::FacadeScene;
 use crate::source::file::{FileError, Recording};
@@ -161,7 +161,7 @@ impl Copyist<'_> {
         };
         let last = *moments.last()?;
         let mut redactor = Redactor::new(Hidden::Masks(masks.to_vec()));
-        let mut frames: Vec<Frame> = Vec::new();
+        let mut frames: Vec<Cutout> = Vec::new();
         let read = self.each_frame(&self.folder.join(CLIP), |frame| {
             let at = after(starts_at, frame.at);
             if moments.iter().any(|moment| is_same(*moment, at)) && frames.len() < SHOTS_MAX {
@@ -169,7 +169,7 @@ impl Copyist<'_> {
                 redactor.planes(&mut shown, None);
                 let mut shown = shown.into_frame(frame);
                 shown.at = at;
-                frames.push(shown);
+                frames.push(Cutout::whole(shown));
             }
             let is_past = at > last && !is_same(last, at);
             Ok(if is_past { Next::Enough } else { Next::More })
@@ -179,7 +179,7 @@ impl Copyist<'_> {
         if name == STROBE {
             return strobe::draw(&alarm, &frames, self.facade.as_ref(), &caption);
         }
-        let frame = frames.last()?;
+        let frame = frames.last()?.pixels();
         let object = alarm.track.iter().find(|point| is_same(point.at, frame.at));
         let area = object.map(|point| &point.area);
         Some(picture::snapshot(frame, area, &caption))

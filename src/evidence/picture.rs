@@ -10,7 +10,7 @@ use image::{ImageError, ImageFormat, ImageResult, RgbImage};
 use jpeg_encoder::{ColorType, Encoder};
 
 use super::ink::{self, AMBER, Pen, WHITE};
-use crate::decode::Frame;
+use crate::decode::{Cutout, Frame};
 use crate::geometry::{BoxPx, Point, Polygon};
 
 /// JPEG quality of evidence: edges of 10-px objects survive, a 1080p picture stays under 1 MB.
@@ -98,12 +98,12 @@ fn encoded(picture: &RgbImage, told: Option<Vec<u8>>) -> ImageResult<Vec<u8>> {
 /// Returns the frame in colour. Y'CbCr of limited range, BT.709 from 720 rows on and BT.601 below,
 /// which is what cameras send where they do not say otherwise (ITU-R BT.709-6, BT.601-7).
 pub fn colour(frame: &Frame) -> RgbImage {
-    part(frame, 0..frame.width_px(), 0..frame.height_px())
+    let matrix = Matrix::of(frame.height_px());
+    part(frame, matrix, 0..frame.width_px(), 0..frame.height_px())
 }
 
 /// Returns a part of the frame in colour; `columns` and `rows` must lie inside it.
-fn part(frame: &Frame, columns: Range<u32>, rows: Range<u32>) -> RgbImage {
-    let matrix = Matrix::of(frame);
+fn part(frame: &Frame, matrix: &Matrix, columns: Range<u32>, rows: Range<u32>) -> RgbImage {
     let luma = frame.luma();
     let (blue, red) = frame.chroma();
     let (width, height) = (columns.end - columns.start, rows.end - rows.start);
@@ -128,12 +128,15 @@ pub fn smaller(picture: &RgbImage, across: u32) -> RgbImage {
     image::imageops::thumbnail(picture, across, down)
 }
 
-/// Returns a way to read single pixels of a frame in colour, without converting all of it.
-pub(super) fn pixel_of(frame: &Frame) -> impl Fn(usize, usize) -> [u8; 3] + '_ {
-    let luma = frame.luma();
-    let (blue, red) = frame.chroma();
-    let matrix = Matrix::of(frame);
+/// Returns a way to read single pixels of the picture in colour, without converting all of it. It must
+/// hold those that are asked for.
+pub(super) fn pixel_of(shown: &Cutout) -> impl Fn(usize, usize) -> [u8; 3] + '_ {
+    let luma = shown.pixels().luma();
+    let (blue, red) = shown.pixels().chroma();
+    let matrix = Matrix::of(shown.size_px().1);
+    let (left, top) = shown.begins_px();
     move |x, y| {
+        let (x, y) = (x - left as usize, y - top as usize);
         let (blue, red) = (blue.row(y / 2)[x / 2], red.row(y / 2)[x / 2]);
         matrix.rgb(luma.row(y)[x], blue, red)
     }
@@ -165,12 +168,8 @@ const BT709: Matrix = Matrix {
 };
 
 impl Matrix {
-    fn of(frame: &Frame) -> &'static Self {
-        if frame.height_px() >= 720 {
-            &BT709
-        } else {
-            &BT601
-        }
+    fn of(height_px: u32) -> &'static Self {
+        if height_px >= 720 { &BT709 } else { &BT601 }
     }
 
     fn rgb(&self, luma: u8, blue: u8, red: u8) -> [u8; 3] {
@@ -255,7 +254,8 @@ pub(super) fn grown(area: &BoxPx, room: f64) -> [f64; 4] {
 fn inset(picture: &mut RgbImage, plain: &Frame, object: &BoxPx, pen: Pen) {
     let size = f64::from(picture.width().min(picture.height())) * 0.28;
     let seen = (object.width_px.max(object.height_px) * 2.0).max(24.0);
-    let Some(enlarged) = enlarge(plain, object.centre(), seen, size) else {
+    let plain = Cutout::whole(plain.clone());
+    let Some(enlarged) = enlarge(&plain, object.centre(), seen, size) else {
         return;
     };
     let margin = 12.0 * pen.width_px / 2.0;
@@ -287,20 +287,21 @@ fn inset(picture: &mut RgbImage, plain: &Frame, object: &BoxPx, pen: Pen) {
     ink::outline(picture, area, pen);
 }
 
-/// Returns the square of `seen_px` around `centre`, shifted to lie inside, as a square of `size_px`.
+/// Returns the square of `seen_px` around `centre`, shifted to lie inside, as a square of `size_px`;
+/// none where that is not shown.
 pub(super) fn enlarge(
-    frame: &Frame,
+    shown: &Cutout,
     centre: Point,
     seen_px: f64,
     size_px: f64,
 ) -> Option<RgbImage> {
-    let most = f64::from(frame.width_px().min(frame.height_px()));
+    let (width, height) = shown.size_px();
+    let most = f64::from(width.min(height));
     let seen_px = seen_px.min(most);
     let place = |middle: f64, room: u32| {
         let last = (f64::from(room) - seen_px).max(0.0);
         u32::try_from(ink::whole((middle - seen_px / 2.0).clamp(0.0, last))).ok()
     };
-    let (width, height) = (frame.width_px(), frame.height_px());
     let (left, top) = (place(centre.x, width)?, place(centre.y, height)?);
     let seen = u32::try_from(ink::whole(seen_px)).ok()?;
     let size = u32::try_from(ink::whole(size_px)).ok()?;
@@ -311,7 +312,13 @@ pub(super) fn enlarge(
         left..(left + seen).min(width),
         top..(top + seen).min(height),
     );
-    let part = part(frame, columns, rows);
+    if !shown.holds(&columns, &rows) {
+        return None;
+    }
+    let (from_x, from_y) = shown.begins_px();
+    let columns = columns.start - from_x..columns.end - from_x;
+    let rows = rows.start - from_y..rows.end - from_y;
+    let part = part(shown.pixels(), Matrix::of(height), columns, rows);
     Some(imageops::resize(&part, size, size, FilterType::CatmullRom))
 }
 

@@ -104,6 +104,28 @@ impl Redactor {
         }
     }
 
+    /// Hides what masks hide in a part of a picture of `size_px` as the camera sent it; the part begins
+    /// at the even column and row of `begins_px`. People are hidden in whole pictures only.
+    pub fn part(&mut self, part: &mut Planar, begins_px: (u32, u32), size_px: (u32, u32)) {
+        if let Hidden::Masks(masks) = &self.hidden {
+            let veil = veil(&mut self.veil, masks, size_px);
+            let (width, height) = part.size_px();
+            let mut layers = Layer::of_planes(part);
+            for (y, run) in &veil.runs {
+                let inside = |x: u32| x.saturating_sub(begins_px.0).min(width);
+                let run = inside(run.start)..inside(run.end);
+                let Some(y) = y.checked_sub(begins_px.1).filter(|y| *y < height) else {
+                    continue;
+                };
+                if !run.is_empty() {
+                    layers
+                        .iter_mut()
+                        .for_each(|layer| layer.blacken(y, run.clone()));
+                }
+            }
+        }
+    }
+
     /// Hides it in a picture as the camera sent it.
     pub fn planes(&mut self, picture: &mut Planar, thing: Option<&BoxPx>) {
         let size_px = picture.size_px();
@@ -349,6 +371,7 @@ mod tests {
     use image::Rgb;
 
     use super::*;
+    use crate::decode::{Cutout, Frame};
 
     /// A picture in which no two neighbours are alike.
     fn noise(width: u32, height: u32) -> RgbImage {
@@ -383,6 +406,28 @@ mod tests {
         pixelate(&mut unknown);
         assert_eq!(unknown.get_pixel(96, 24), unknown.get_pixel(102, 30));
         assert_ne!(unknown.get_pixel(96, 24), unknown.get_pixel(108, 24));
+    }
+
+    #[test]
+    fn a_mask_is_as_black_in_a_part_as_in_the_whole() {
+        let luma = (0..90 * 70_u32).map(|index| u8::try_from(index % 200).expect("below 200"));
+        let frame = Frame::from_luma(StreamTime::ZERO, 90, 70, luma.collect());
+        let corners = [[0.1, 0.3], [0.71, 0.2], [0.6, 0.93]];
+        let mask = Polygon {
+            corners: corners.map(Into::into).to_vec(),
+        };
+        let mut redactor = Redactor::new(Hidden::by_masks(vec![mask]));
+        let mut whole = Planar::of(&frame);
+        redactor.planes(&mut whole, None);
+        let whole = whole.into_frame(&frame);
+        for place in [(20.0, 20.0), (45.0, 35.0), (89.0, 69.0), (64.0, 1.0)] {
+            let area = BoxPx::from_corners(place.0, place.1, place.0 + 1.0, place.1 + 1.0);
+            let part = Cutout::around(&frame, &area, 31.0);
+            let mut masked = Planar::of(part.pixels());
+            redactor.part(&mut masked, part.begins_px(), part.size_px());
+            let expected = Planar::of(Cutout::around(&whole, &area, 31.0).pixels());
+            assert_eq!(masked.planes(), expected.planes(), "{place:?}");
+        }
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! The object stands at each of its positions as the camera saw it there: cut out of its own frame
 //! where that frame differs from the background, never smeared and never painted.
 
+use std::ops::Range;
+
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
 
@@ -10,7 +12,7 @@ use super::ink::{self, AMBER, CYAN, Pen, RED, Side, WHITE};
 use super::picture::{colour, enlarge, grown, pixel_of, unit_px, with_caption};
 use crate::alarm::{Alarm, TrackPoint};
 use crate::clock::StreamTime;
-use crate::decode::Frame;
+use crate::decode::{Cutout, Frame};
 use crate::geometry::{BoxPx, Point};
 use crate::scene::facade::FacadeScene;
 
@@ -30,22 +32,22 @@ const STRIP_MAX: usize = 5;
 
 /// One position of the object and the frame that shows it there.
 struct Shot<'a> {
-    frame: &'a Frame,
+    shown: &'a Cutout,
     at: StreamTime,
     area: BoxPx,
 }
 
 /// Returns the fall in one still, the caption and a line of figures on a bar below.
-/// None when no frame shows a point of the track.
+/// None when no frame shows a point of the track, or none is whole.
 pub fn draw(
     alarm: &Alarm,
-    frames: &[Frame],
+    frames: &[Cutout],
     scene: Option<&FacadeScene>,
     caption: &str,
 ) -> Option<RgbImage> {
     let shots = spread(shots(alarm, frames));
     let last = shots.last()?;
-    let still = composite(&shots);
+    let still = composite(&shots, background(&shots, frames)?);
     let (width, height) = (f64::from(still.width()), f64::from(still.height()));
     let scale = (LONG_SIDE_PX / width.max(height)).max(1.0);
     let size = |side: f64| u32::try_from(ink::whole(side * scale)).unwrap_or(1);
@@ -75,12 +77,12 @@ pub fn draw(
 }
 
 /// Pairs frames with the track's points, in the order of time.
-fn shots<'a>(alarm: &Alarm, frames: &'a [Frame]) -> Vec<Shot<'a>> {
-    let Some(size) = frames.last().map(|f| (f.width_px(), f.height_px())) else {
+fn shots<'a>(alarm: &Alarm, frames: &'a [Cutout]) -> Vec<Shot<'a>> {
+    let Some(size) = frames.last().map(Cutout::size_px) else {
         return Vec::new();
     };
-    let nearest = |frame: &Frame| -> Option<TrackPoint> {
-        let off = |point: &TrackPoint| point.at.secs_since(frame.at).abs();
+    let nearest = |shown: &Cutout| -> Option<TrackPoint> {
+        let off = |point: &TrackPoint| point.at.secs_since(shown.at()).abs();
         let point = alarm
             .track
             .iter()
@@ -89,13 +91,18 @@ fn shots<'a>(alarm: &Alarm, frames: &'a [Frame]) -> Vec<Shot<'a>> {
     };
     let mut shots: Vec<Shot<'a>> = frames
         .iter()
-        .filter(|frame| (frame.width_px(), frame.height_px()) == size)
-        .filter_map(|frame| {
-            nearest(frame).map(|point| Shot {
-                frame,
+        .filter(|shown| shown.size_px() == size)
+        .filter_map(|shown| {
+            nearest(shown).map(|point| Shot {
+                shown,
                 at: point.at,
                 area: point.area,
             })
+        })
+        // Another track may have come to tell the fall than the one that the part was cut out for.
+        .filter(|shot| {
+            let [columns, rows] = around(&shot.area, size);
+            shot.shown.holds(&columns, &rows)
         })
         .collect();
     shots.sort_by_key(|shot| shot.at);
@@ -125,34 +132,49 @@ fn spread(shots: Vec<Shot<'_>>) -> Vec<Shot<'_>> {
     kept
 }
 
-/// Returns the last shot's frame with the object of each earlier shot cut into it.
-fn composite(shots: &[Shot<'_>]) -> RgbImage {
-    let Some((base, earlier)) = shots.split_last() else {
-        return RgbImage::new(1, 1);
-    };
-    let mut still = colour(base.frame);
-    for shot in earlier {
-        cut_in(&mut still, base.frame, shot);
+/// Returns what the objects are cut into: the last shot's frame, or the whole one nearest to it.
+fn background<'a>(shots: &[Shot<'_>], frames: &'a [Cutout]) -> Option<&'a Frame> {
+    let last = shots.last()?;
+    let off = |shown: &&Cutout| shown.at().secs_since(last.shown.at()).abs();
+    let size_px = last.shown.size_px();
+    let whole = frames
+        .iter()
+        .filter(|shown| shown.is_whole() && shown.size_px() == size_px);
+    let nearest = whole.min_by(|a, b| off(a).total_cmp(&off(b)));
+    nearest.map(Cutout::pixels)
+}
+
+/// Returns the background with the object of each shot of another moment cut into it.
+fn composite(shots: &[Shot<'_>], background: &Frame) -> RgbImage {
+    let mut still = colour(background);
+    let others = shots.iter().filter(|shot| shot.shown.at() != background.at);
+    for shot in others {
+        cut_in(&mut still, background, shot);
     }
     still
 }
 
-/// Copies the object of `shot` into `still`: those pixels around its box where its frame differs
-/// from the background by more than noise does.
-fn cut_in(still: &mut RgbImage, background: &Frame, shot: &Shot<'_>) {
-    let room = (shot.area.width_px.max(shot.area.height_px) * 0.35).max(3.0);
-    let [left, top, right, bottom] = grown(&shot.area, room);
+/// Returns columns and rows around an object in which its pixels are looked for.
+fn around(area: &BoxPx, (width, height): (u32, u32)) -> [Range<u32>; 2] {
+    let room = (area.width_px.max(area.height_px) * 0.35).max(3.0);
+    let [left, top, right, bottom] = grown(area, room);
     let range = |low: f64, high: f64, size: u32| {
         let low = u32::try_from(ink::whole(low.floor())).unwrap_or(0);
         let high = u32::try_from(ink::whole(high.ceil())).unwrap_or(0);
         low.min(size)..high.min(size)
     };
-    let columns = range(left, right, still.width());
-    let rows = range(top, bottom, still.height());
-    let (here, there) = (shot.frame.luma(), background.luma());
+    [range(left, right, width), range(top, bottom, height)]
+}
+
+/// Copies the object of `shot` into `still`: those pixels around its box where its frame differs
+/// from the background by more than noise does.
+fn cut_in(still: &mut RgbImage, background: &Frame, shot: &Shot<'_>) {
+    let [columns, rows] = around(&shot.area, still.dimensions());
+    let (here, there) = (shot.shown.pixels().luma(), background.luma());
+    let (left, top) = shot.shown.begins_px();
     let differs = |x: u32, y: u32| {
-        let (x, y) = (x as usize, y as usize);
-        here.row(y)[x].abs_diff(there.row(y)[x])
+        let own = here.row((y - top) as usize)[(x - left) as usize];
+        own.abs_diff(there.row(y as usize)[x as usize])
     };
     let mut all: Vec<u8> = rows
         .clone()
@@ -166,7 +188,7 @@ fn cut_in(still: &mut RgbImage, background: &Frame, shot: &Shot<'_>) {
     let middle = all.len() / 2;
     let (_, median, _) = all.select_nth_unstable(middle);
     let threshold = median.saturating_mul(3).max(9);
-    let pixel = pixel_of(shot.frame);
+    let pixel = pixel_of(shot.shown);
     for y in rows.clone() {
         for x in columns.clone() {
             // A pixel belongs to the object if it or a neighbour stands out: closes small holes.
@@ -358,7 +380,7 @@ impl Plan {
     /// Puts what lies within `seen` pixels of the object into a square of `side` at `left`, `top`.
     fn moment(&self, wide: &mut RgbImage, shot: &Shot<'_>, alarm: &Alarm, place: [f64; 4]) {
         let [left, top, side, seen] = place;
-        let Some(enlarged) = enlarge(shot.frame, shot.area.centre(), seen, side) else {
+        let Some(enlarged) = enlarge(shot.shown, shot.area.centre(), seen, side) else {
             return;
         };
         let (x, y) = (ink::whole(left), ink::whole(top));

@@ -15,7 +15,8 @@ use super::{
     digest_file, picture, reason_of, sha256_hex, strobe, write_whole,
 };
 use crate::alarm::Alarm;
-use crate::decode::Frame;
+use crate::clock::StreamTime;
+use crate::decode::{Cutout, Frame};
 use crate::geometry::{BoxPx, Polygon};
 use crate::id::{CameraId, SiteId};
 
@@ -25,6 +26,16 @@ pub(super) struct FolderState {
     files: Vec<EvidenceFile>,
     missing: Vec<MissingFile>,
     sealed: bool,
+    /// What the snapshot in the folder was drawn from.
+    snapshot: Option<SnapshotOf>,
+}
+
+/// What a snapshot shows: the same is not drawn twice.
+#[derive(Clone, Debug, PartialEq)]
+struct SnapshotOf {
+    frame_at: StreamTime,
+    object: Option<BoxPx>,
+    caption: String,
 }
 
 /// Writes what is due: pending pictures always, clip and manifest with `seal`.
@@ -78,14 +89,25 @@ impl FolderState {
         let masks = facade.map_or(&[][..], |facade| &facade.masks);
         let frames = masked(&pictures.frames, masks);
         let jpeg = |picture| picture::jpeg_masked(&picture, masks);
-        let snapshot = match frames.last() {
-            Some(frame) => {
-                let object = box_at(&pictures.alarm, frame);
-                jpeg(picture::snapshot(frame, object, &caption)).map_err(Into::into)
+        // The best picture stands last, and is whole.
+        let best = frames.last().filter(|shown| shown.is_whole());
+        let drawn = best.map(|best| SnapshotOf {
+            frame_at: best.at(),
+            object: box_at(&pictures.alarm, best.pixels()).copied(),
+            caption: caption.clone(),
+        });
+        if drawn.is_none() || drawn != self.snapshot {
+            let snapshot = match (best, &drawn) {
+                (Some(best), Some(of)) => {
+                    let object = of.object.as_ref();
+                    jpeg(picture::snapshot(best.pixels(), object, &caption)).map_err(Into::into)
+                }
+                _ => Err(Absent::NoFrame.into()),
+            };
+            if self.put(folder, SNAPSHOT, "image/jpeg", snapshot) == Put::Written {
+                self.snapshot = drawn;
             }
-            None => Err(Absent::NoFrame.into()),
-        };
-        self.put(folder, SNAPSHOT, "image/jpeg", snapshot);
+        }
         if draws_track(pictures.alarm.kind) {
             let strobe = strobe::draw(&pictures.alarm, &frames, facade, &caption)
                 .ok_or(Problem::Absent(Absent::NoFrame))
@@ -134,7 +156,13 @@ impl FolderState {
         }
     }
 
-    fn put(&mut self, folder: &Path, name: &str, media_type: &str, made: Result<Vec<u8>, Problem>) {
+    fn put(
+        &mut self,
+        folder: &Path,
+        name: &str,
+        media_type: &str,
+        made: Result<Vec<u8>, Problem>,
+    ) -> Put {
         let written = made.and_then(|bytes| {
             let path = folder.join(name);
             match write_whole(&path, &bytes) {
@@ -143,11 +171,15 @@ impl FolderState {
             }
         });
         match written {
-            Ok(file) => self.note(file),
+            Ok(file) => {
+                self.note(file);
+                return Put::Written;
+            }
             // An earlier picture stays: a second one that fails takes nothing away.
             Err(_) if self.files.iter().any(|file| file.name == name) => {}
             Err(problem) => self.miss(name, reason_of(&problem)),
         }
+        Put::Failed
     }
 
     fn note(&mut self, file: EvidenceFile) {
@@ -163,6 +195,13 @@ impl FolderState {
             reason,
         });
     }
+}
+
+/// What became of a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Put {
+    Written,
+    Failed,
 }
 
 /// Why one file is not there.
@@ -240,15 +279,15 @@ fn box_at<'a>(alarm: &'a Alarm, frame: &Frame) -> Option<&'a BoxPx> {
 }
 
 /// Returns the frames with `masks` in black.
-fn masked(frames: &[Frame], masks: &[Polygon]) -> Vec<Frame> {
+fn masked(frames: &[Cutout], masks: &[Polygon]) -> Vec<Cutout> {
     if masks.is_empty() {
         return frames.to_vec();
     }
     let mut redactor = Redactor::new(Hidden::Masks(masks.to_vec()));
-    let masked = frames.iter().map(|frame| {
-        let mut planes = Planar::of(frame);
-        redactor.planes(&mut planes, None);
-        planes.into_frame(frame)
+    let masked = frames.iter().map(|shown| {
+        let mut planes = Planar::of(shown.pixels());
+        redactor.part(&mut planes, shown.begins_px(), shown.size_px());
+        shown.with_pixels(planes.into_frame(shown.pixels()))
     });
     masked.collect()
 }

@@ -35,6 +35,8 @@ pub enum Checked {
         line: usize,
     },
     Models,
+    /// What decodes besides the processor.
+    Decoding,
     DataDir,
     Camera(CameraId),
     Endpoint(EndpointId),
@@ -48,6 +50,10 @@ pub enum Well {
         names: Vec<String>,
         provider: String,
         threads: usize,
+    },
+    /// On the engine of this name.
+    Decodes {
+        hardware: String,
     },
     Writable,
     InUse,
@@ -74,6 +80,7 @@ pub struct Bad {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
     Models,
+    Decoding,
     DataDir,
     Unreachable,
     NoPicture,
@@ -87,6 +94,7 @@ impl Checked {
         match self {
             Self::Config { .. } => "config",
             Self::Models => "models",
+            Self::Decoding => "decoding",
             Self::DataDir => "data_dir",
             Self::Camera(_) => "camera",
             Self::Endpoint(_) => "endpoint",
@@ -98,7 +106,7 @@ impl Checked {
         match self {
             Self::Camera(id) => Some(id.as_str()),
             Self::Endpoint(id) => Some(id.as_str()),
-            Self::Config { .. } | Self::Models | Self::DataDir => None,
+            Self::Config { .. } | Self::Models | Self::Decoding | Self::DataDir => None,
         }
     }
 }
@@ -108,6 +116,7 @@ impl fmt::Display for Checked {
         match self {
             Self::Config { line } => write!(f, "config line {line}"),
             Self::Models => f.write_str("models"),
+            Self::Decoding => f.write_str("decoding"),
             Self::DataDir => f.write_str("data_dir"),
             Self::Camera(id) => write!(f, "camera {id}"),
             Self::Endpoint(id) => write!(f, "endpoint {id}"),
@@ -127,6 +136,7 @@ impl fmt::Display for Well {
                 "{} loaded, digests as stated; computed on {provider}, up to {threads} at a time each",
                 names.join(", ")
             ),
+            Self::Decodes { hardware } => write!(f, "{hardware} can be used"),
             Self::Writable => f.write_str("writable, the database is sound"),
             Self::InUse => f.write_str("in use by a running service"),
             Self::Picture {

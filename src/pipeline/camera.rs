@@ -21,8 +21,8 @@ use super::rate::Rate;
 use crate::alarm::{Alarm, AlarmChange, AlarmKey};
 use crate::clock::{Clock, StreamTime};
 use crate::config::Camera;
-use crate::decode::Frame;
 use crate::decode::latest::Latest;
+use crate::decode::{Cutout, Device, Frame};
 use crate::evidence::manifest::ModelRecord;
 use crate::evidence::{Collector, EvidenceContext, EvidenceJob, Raised};
 use crate::health::{Board, Threads};
@@ -81,6 +81,8 @@ pub struct CameraThread {
     pub models: Vec<ModelRecord>,
     pub board: Board,
     pub latest: Latest,
+    /// What decodes besides the processor.
+    pub device: Option<Device>,
     pub threads: Threads,
     pub clock: Arc<dyn Clock>,
     pub reports: mpsc::Sender<Report>,
@@ -256,7 +258,10 @@ impl<'a> Stages<'a> {
         self.decode_errors = 0;
         let decoder = match self.spare_decoder.take() {
             Some(spare) => spare.renewed(info),
-            None => Decoding::open(info, self.thread.camera.kind),
+            None => {
+                let device = self.thread.device.as_ref();
+                Decoding::open_on(device, info, self.thread.camera.kind)
+            }
         };
         self.decoder = match decoder {
             Ok(decoder) => {
@@ -412,7 +417,7 @@ impl<'a> Stages<'a> {
         });
     }
 
-    fn raised(&mut self, origin: Origin, key: AlarmKey, alarm: Alarm, frames: &[Frame]) {
+    fn raised(&mut self, origin: Origin, key: AlarmKey, alarm: Alarm, frames: &[Cutout]) {
         let times = self.wall_times(&alarm);
         let id = AlarmId::new(times.raised_at);
         self.raised.insert((origin, key), id);

@@ -12,7 +12,7 @@ use futures::future::{BoxFuture, join_all};
 use super::Detectors;
 use crate::clock::Clock;
 use crate::config::{Camera, Config, Input, Problem};
-use crate::decode::Decoder;
+use crate::decode::{Decoder, Device, Hardware};
 use crate::deliver::{self, Client, EndpointConfig};
 use crate::detect::Inference;
 use crate::http::{Bad, Checked, Checker, Finding, Well, Why};
@@ -34,6 +34,7 @@ pub struct Checks {
     pub runtime: Option<PathBuf>,
     pub models_dir: Option<PathBuf>,
     pub inference: Inference,
+    pub hardware: Hardware,
     pub cameras: Vec<Camera>,
     pub endpoints: Vec<EndpointConfig>,
     /// What the configuration should say otherwise.
@@ -49,6 +50,7 @@ impl Checks {
             runtime: config.runtime.clone(),
             models_dir: config.models_dir.clone(),
             inference: config.inference,
+            hardware: config.decode.hardware,
             cameras: config.cameras.clone(),
             endpoints: config.endpoints.clone(),
             advice: config.advice.clone(),
@@ -58,7 +60,7 @@ impl Checks {
 
     /// Returns how many findings there will be, advice left out.
     pub fn count(&self) -> usize {
-        2 + self.cameras.len() + self.endpoints.len()
+        2 + usize::from(self.has_engine()) + self.cameras.len() + self.endpoints.len()
     }
 
     /// Tries all of it, each thing no longer than `limit`; `step` is called when one more is done.
@@ -74,6 +76,12 @@ impl Checks {
         // All at once: a dead camera costs its deadline, not everyone's.
         let models = async { found(Checked::Models, within(limit, self.models()).await) };
         let data_dir = async { found(Checked::DataDir, within(limit, self.data_dir()).await) };
+        let engine = async {
+            if !self.has_engine() {
+                return None;
+            }
+            Some(found(Checked::Decoding, within(limit, self.engine()).await))
+        };
         let cameras = self.cameras.iter().map(|camera| async move {
             let looked = within(limit, look(camera, self.clock.as_ref())).await;
             found(Checked::Camera(camera.id.clone()), looked)
@@ -86,9 +94,14 @@ impl Checks {
                 found(Checked::Endpoint(endpoint.id.clone()), sent)
             }
         });
-        let (models, data_dir, cameras, endpoints) =
-            futures::join!(models, data_dir, join_all(cameras), join_all(endpoints));
-        let own = [models, data_dir].into_iter();
+        let (models, engine, data_dir, cameras, endpoints) = futures::join!(
+            models,
+            engine,
+            data_dir,
+            join_all(cameras),
+            join_all(endpoints)
+        );
+        let own = [Some(models), engine, Some(data_dir)].into_iter().flatten();
         own.chain(cameras).chain(endpoints).collect()
     }
 
@@ -108,6 +121,23 @@ impl Checks {
             names: names.collect(),
             provider: inference.provider.to_string(),
             threads: inference.threads.get(),
+        })
+    }
+
+    fn has_engine(&self) -> bool {
+        self.hardware != Hardware::None
+    }
+
+    /// Opens the video engine; a camera's own frame is decoded by the processor.
+    async fn engine(&self) -> Result<Well, Bad> {
+        let hardware = self.hardware;
+        let opened = tokio::task::spawn_blocking(move || Device::open(hardware)).await;
+        let bad = |detail| bad(Why::Decoding, detail);
+        opened
+            .map_err(|error| bad(error.to_string()))?
+            .map_err(|error| bad(chain(&error)))?;
+        Ok(Well::Decodes {
+            hardware: hardware.to_string(),
         })
     }
 

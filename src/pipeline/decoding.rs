@@ -13,7 +13,7 @@ mod sizes;
 use self::sizes::{Sizes, Told};
 use super::Watch;
 use crate::decode::ffmpeg::DecodeCounters;
-use crate::decode::{DecodeError, Decoder, Frame, LoopFilter, Past};
+use crate::decode::{DecodeError, Decoder, Device, Frame, LoopFilter, Past};
 use crate::scene::Kind;
 use crate::source::{Codec, Packet, StreamInfo, nal};
 
@@ -28,6 +28,7 @@ const HELD_BYTES_MAX: usize = 4 << 20;
 pub struct Decoding {
     info: StreamInfo,
     kind: Kind,
+    device: Option<Device>,
     decoder: Decoder,
     past: Option<Past>,
     sizes: Sizes,
@@ -52,20 +53,32 @@ pub enum Pushed {
 impl Decoding {
     /// Opens a decoder for what a camera of this kind sends. Fails like [`Decoder::open`].
     pub fn open(info: &StreamInfo, kind: Kind) -> Result<Self, DecodeError> {
-        let decoder = Decoder::open_with(info, loop_filter(info, kind))?;
-        Ok(Self::with(decoder, info, kind))
+        Self::open_on(None, info, kind)
+    }
+
+    /// Opens one that decodes on `device` where that can. Fails like [`Decoder::open`].
+    pub fn open_on(
+        device: Option<&Device>,
+        info: &StreamInfo,
+        kind: Kind,
+    ) -> Result<Self, DecodeError> {
+        let decoder = Decoder::open_with(info, loop_filter(info, kind), device)?;
+        Ok(Self::with(decoder, info, kind, device.cloned()))
     }
 
     /// Returns the same for the stream's next timeline, see [`Decoder::renewed`].
     pub fn renewed(self, info: &StreamInfo) -> Result<Self, DecodeError> {
-        Ok(Self::with(self.decoder.renewed(info)?, info, self.kind))
+        let decoder = self.decoder.renewed(info)?;
+        Ok(Self::with(decoder, info, self.kind, self.device))
     }
 
-    fn with(decoder: Decoder, info: &StreamInfo, kind: Kind) -> Self {
-        let past = (kind == Kind::Facade).then(|| Past::new(info, loop_filter(info, kind)));
+    fn with(decoder: Decoder, info: &StreamInfo, kind: Kind, device: Option<Device>) -> Self {
+        let past = || Past::new(info, loop_filter(info, kind), device.as_ref());
+        let past = (kind == Kind::Facade).then(past);
         Self {
             info: info.clone(),
             kind,
+            device,
             decoder,
             past,
             sizes: Sizes::default(),

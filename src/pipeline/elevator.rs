@@ -13,7 +13,7 @@ use super::stir::Stir;
 use crate::alarm::ebike::{Car, Look, RideChange};
 use crate::alarm::{AlarmChange, AlarmKey};
 use crate::clock::StreamTime;
-use crate::decode::Frame;
+use crate::decode::{Cutout, Frame};
 use crate::detect::ebike::{Class, EbikeDetector, Least, Thresholds};
 use crate::geometry::BoxPx;
 use crate::scene::Scene;
@@ -163,7 +163,8 @@ impl ElevatorWatch {
             let held = &self.held;
             let frames = |shown_at: &[StreamTime]| {
                 let frame = |at: &StreamTime| held.iter().find(|frame| frame.at == *at).cloned();
-                shown_at.iter().filter_map(frame).collect()
+                let frames = shown_at.iter().filter_map(frame);
+                frames.map(Cutout::whole).collect()
             };
             changes.push(match ride {
                 RideChange::Raised {

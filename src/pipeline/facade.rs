@@ -3,9 +3,8 @@
 //! The same frames give the same changes, always. Keeps the newest frames (shared, not copied)
 //! within a bound of bytes and time; allocates nothing for a frame on which nothing moves.
 
-use std::time::Duration;
-
-use super::kept::{Kept, frames_along, look_back};
+use super::kept::{Kept, look_back};
+use super::pictures::{Pictures, frames_along};
 use super::tracks_file::{Judged, TracksFile};
 use super::{Condition, Watch};
 use crate::alarm::falling::judge::{Judge, Verdict};
@@ -19,12 +18,6 @@ use crate::scene::Scene;
 use crate::scene::facade::FacadeScene;
 use crate::track::accelerating::{Track, TrackId, Tracker};
 use crate::verify::{Verifier, cut_patches};
-
-/// Frames an alarm carries at most.
-pub(super) const ALARM_FRAMES_MAX: usize = 16;
-
-/// Time between the frames an alarm carries after it was raised.
-const ALARM_FRAMES_STEP: Duration = Duration::from_millis(70);
 
 /// How often a track the verifier turned down may come back, and after how many more sightings.
 const SECOND_LOOKS: u32 = 4;
@@ -117,12 +110,6 @@ impl Written {
         }
         grown || fell
     }
-}
-
-/// The frames that go with an alarm's end.
-struct Pictures {
-    key: AlarmKey,
-    frames: Vec<Frame>,
 }
 
 impl FacadeWatch {
@@ -389,10 +376,7 @@ impl Stage {
                 _ => {
                     let frames = frames_along(track, kept);
                     let (key, alarm) = self.falling.raise(raising);
-                    self.pictures.push(Pictures {
-                        key,
-                        frames: Vec::new(),
-                    });
+                    self.pictures.push(Pictures::new(key));
                     changes.push(AlarmChange::Raised { key, alarm, frames });
                 }
             }
@@ -402,16 +386,11 @@ impl Stage {
 
     fn follow(&mut self, kept: &Kept, at: StreamTime, changes: &mut Vec<AlarmChange>) {
         let tracks = self.tracker.tracks();
-        for key in self.falling.live(tracks) {
-            let Some(pictures) = self.pictures.iter_mut().find(|p| p.key == key) else {
-                continue;
-            };
-            let due = pictures
-                .frames
-                .last()
-                .is_none_or(|frame| at >= frame.at + ALARM_FRAMES_STEP);
-            if due && pictures.frames.len() < ALARM_FRAMES_MAX {
-                pictures.frames.extend(kept.at(at).cloned());
+        for (key, area) in self.falling.live(tracks) {
+            let pictures = self.pictures.iter_mut().find(|p| p.key == key);
+            let pictures = pictures.filter(|pictures| pictures.wants(at));
+            if let (Some(pictures), Some(frame)) = (pictures, kept.at(at)) {
+                pictures.push(frame, area);
             }
         }
         let pictures = &mut self.pictures;
@@ -454,7 +433,7 @@ fn dossier(dossiers: &mut Vec<Dossier>, id: TrackId) -> &mut Dossier {
 
 fn ended(key: AlarmKey, alarm: Alarm, pictures: &mut Vec<Pictures>) -> AlarmChange {
     let index = pictures.iter().position(|pictures| pictures.key == key);
-    let frames = index.map_or_else(Vec::new, |index| pictures.swap_remove(index).frames);
+    let frames = index.map_or_else(Vec::new, |index| pictures.swap_remove(index).into_frames());
     AlarmChange::Ended { key, alarm, frames }
 }
 

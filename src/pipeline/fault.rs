@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use crate::alarm::fault::{FaultRules, Figures, Turn};
 use crate::alarm::{Alarm, AlarmChange, AlarmKey, AlarmKind};
 use crate::clock::StreamTime;
-use crate::decode::Frame;
+use crate::decode::{Cutout, Frame};
 use crate::detect::view::View;
 use crate::health::CameraHealth;
 use crate::scene::{Kind, Scene};
@@ -185,7 +185,7 @@ impl FaultWatch {
         changes.push(AlarmChange::Raised {
             key,
             alarm,
-            frames: self.newest.iter().cloned().collect(),
+            frames: self.newest.iter().cloned().map(Cutout::whole).collect(),
         });
     }
 

@@ -1,18 +1,18 @@
 //! The newest frames of a facade, and looking back in them: where a fall was before it was noticed.
 //!
-//! Shares frames, never copies them. While nothing falls it keeps few and has the others decoded once
+//! Shares the decoder's frames. While nothing falls it keeps few and has the others decoded once
 //! more when they are wanted; where that cannot be had, or is wanted often, it keeps them all, within
 //! a bound of bytes and time; beyond it the oldest go early, and looking back reaches less far.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::facade::ALARM_FRAMES_MAX;
 use crate::alarm::TrackPoint;
 use crate::alarm::falling::judge::Verdict;
 use crate::clock::StreamTime;
 use crate::decode::{Frame, Past};
 use crate::detect::motion::recall::{Wanted, recall};
+use crate::evidence::planar::Planar;
 use crate::geometry::Point;
 use crate::track::accelerating::{Sighting, Track};
 
@@ -38,6 +38,8 @@ const RELEASE: Duration = Duration::from_millis(120);
 #[derive(Default)]
 pub(super) struct Kept {
     frames: VecDeque<Frame>,
+    /// How many of them, the oldest, are not in the decoder's memory.
+    own: usize,
     bytes: usize,
     past: Option<Past>,
     all_until: Option<StreamTime>,
@@ -70,12 +72,17 @@ impl Kept {
         else {
             return;
         };
-        for frame in past.frames(from, until).into_iter().rev() {
+        for frame in past
+            .frames(from, until, |frame| own(&frame))
+            .into_iter()
+            .rev()
+        {
             if self.bytes + size_bytes(&frame) > KEEP_BYTES_MAX {
                 break;
             }
             self.bytes += size_bytes(&frame);
             self.frames.push_front(frame);
+            self.own += 1;
         }
         self.let_go_at = None;
     }
@@ -87,8 +94,8 @@ impl Kept {
     }
 
     fn let_go(&mut self, now: StreamTime) {
-        let near = self.all_until.is_none_or(|until| until < now)
-            && self.past.as_ref().is_some_and(Past::is_near);
+        let can_come_back = self.past.as_ref().is_some_and(Past::is_near);
+        let near = self.all_until.is_none_or(|until| until < now) && can_come_back;
         let keep = if near { KEEP_NEAR } else { KEEP };
         while let Some(oldest) = self.frames.front() {
             let fresh = now <= oldest.at + keep;
@@ -98,15 +105,35 @@ impl Kept {
             self.bytes -= size_bytes(oldest);
             self.let_go_at = Some(oldest.at);
             self.frames.pop_front();
+            self.own = self.own.saturating_sub(1);
+        }
+        if can_come_back && !near {
+            self.copy_old(now);
+        }
+    }
+
+    /// Copies what is kept for a moment only, for a decoder never gives back the memory of the most
+    /// frames that were out at once.
+    fn copy_old(&mut self, now: StreamTime) {
+        let decoders = self.frames.iter_mut().skip(self.own);
+        for frame in decoders.take_while(|frame| now > frame.at + KEEP_NEAR) {
+            *frame = own(frame);
+            self.own += 1;
         }
     }
 
     /// Forgets all frames.
     pub(super) fn clear(&mut self) {
         self.frames.clear();
-        self.bytes = 0;
+        (self.bytes, self.own) = (0, 0);
         self.past = None;
         (self.all_until, self.let_go_at) = (None, None);
+    }
+
+    /// Returns the kept frames from `from` up to `to`, in order.
+    pub(super) fn during(&self, from: StreamTime, to: StreamTime) -> impl Iterator<Item = &Frame> {
+        let frames = self.frames.iter();
+        frames.filter(move |frame| frame.at >= from && frame.at <= to)
     }
 
     /// Returns the newest kept frame that is not later than `at`.
@@ -171,19 +198,9 @@ pub(super) fn look_back(track: &Track, verdict: &Verdict, kept: &Kept) -> Vec<Tr
     found
 }
 
-/// Returns up to sixteen kept frames evenly along the track, oldest first, the newest last.
-pub(super) fn frames_along(track: &Track, kept: &Kept) -> Vec<Frame> {
-    let from = track.sightings.first().map_or(StreamTime::ZERO, |s| s.at);
-    let to = track.last().at;
-    let during: Vec<&Frame> = kept
-        .frames
-        .iter()
-        .filter(|frame| frame.at >= from && frame.at <= to)
-        .collect();
-    let count = during.len().min(ALARM_FRAMES_MAX);
-    (0..count)
-        .map(|index| during[(index + 1) * during.len() / count - 1].clone())
-        .collect()
+/// Returns a copy that is not in the decoder's memory.
+fn own(frame: &Frame) -> Frame {
+    Planar::of(frame).into_frame(frame)
 }
 
 fn size_bytes(frame: &Frame) -> usize {

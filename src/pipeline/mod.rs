@@ -13,6 +13,7 @@ pub mod replay;
 pub mod service;
 
 mod kept;
+mod pictures;
 pub mod bundles;
 pub mod retention;
 mod described;

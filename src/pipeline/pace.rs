@@ -16,7 +16,7 @@ use crate::id::CameraId;
 const LOOK_PARTS: u32 = 4;
 /// Between two looks at the most while something moves: an e-bike's ride takes many of them.
 const SLOWEST: Duration = Duration::from_secs(1);
-/// An elevator's thread gets about a third of what a facade's gets where there is not enough for both
+/// An elevator's thread, and one that writes evidence, gets about a third of what a facade's gets where there is not enough for both
 /// (man 7 sched: each step is worth a quarter).
 const NICE_STEPS: i32 = 5;
 /// The lowest priority there is.
@@ -64,7 +64,7 @@ impl Pace {
     }
 }
 
-/// Lets this thread, and the decoder's that it starts, yield to the facades' threads.
+/// Lets this thread yield to the facades' threads.
 pub(super) fn yield_to_facades() {
     // On Linux a thread has a priority of its own: man 2 setpriority, "Linux-specific".
     let own = Some(rustix::thread::gettid());
@@ -73,7 +73,7 @@ pub(super) fn yield_to_facades() {
         rustix::process::setpriority_process(own, nice)
     });
     if let Err(error) = lowered {
-        tracing::warn!(%error, "an elevator's thread runs with the priority of the facades'");
+        tracing::warn!(%error, "a thread that should yield to the facades' runs with their priority");
     }
 }
 

@@ -1,16 +1,18 @@
 //! Takes the cameras' reports: commits alarms, has evidence written, notes what became of it.
 //!
 //! One task for all cameras: commits are serial anyway, and a camera's reports stay in order.
-//! Evidence is written beside it on the blocking pool, two at a time, and never delays an alarm.
+//! Evidence is written beside it, two at a time, on threads that yield to the facades': it never delays
+//! an alarm.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
 use super::camera::{Report, WallTimes};
+use super::pace::yield_to_facades;
 use crate::alarm::Alarm;
 use crate::deliver::Alarms;
 use crate::evidence::EvidenceJob;
@@ -101,7 +103,7 @@ impl Recorder {
             }
             return;
         }
-        let written = tokio::task::spawn_blocking(move || job.write(&root)).await;
+        let written = beside(move || job.write(&root)).await;
         let report = match written {
             Ok(Ok(evidence)) => {
                 let reasons: Vec<_> = evidence
@@ -124,8 +126,8 @@ impl Recorder {
                 warn!(alarm.id = %id, error = &failure as &dyn std::error::Error, "evidence could not be written");
                 missing(failure.to_string())
             }
-            Err(panic) => {
-                error!(alarm.id = %id, error = &panic as &dyn std::error::Error, "writing evidence failed");
+            Err(failure) => {
+                error!(alarm.id = %id, error = &failure as &dyn std::error::Error, "writing evidence failed");
                 missing("writing it failed inside the program; see the log".to_owned())
             }
         };
@@ -140,6 +142,28 @@ impl Recorder {
             error!(alarm.id = %id, error = &failure as &dyn std::error::Error, "an alarm's evidence could not be noted");
         }
     }
+}
+
+/// Why work beside the cameras was not done.
+#[derive(Debug, thiserror::Error)]
+enum Undone {
+    #[error("no thread could be started for it")]
+    Thread(#[from] std::io::Error),
+    #[error("it panicked")]
+    Panicked(#[from] oneshot::error::RecvError),
+}
+
+/// Works on a thread of its own, for its priority goes with it: pictures take a core for a tenth of a
+/// second just when other cameras see the same moment and look back.
+async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Undone> {
+    let (done, waits) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("evidence".to_owned());
+    thread.spawn(move || {
+        yield_to_facades();
+        // Whoever asked may have gone.
+        done.send(work()).ok();
+    })?;
+    Ok(waits.await?)
 }
 
 fn missing(reason: String) -> EvidenceReport {

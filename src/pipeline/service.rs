@@ -31,7 +31,7 @@ use crate::audit::{Key, KeyError};
 use crate::auth::password;
 use crate::clock::Clock;
 use crate::config::{Camera, Config, Input};
-use crate::decode::latest::Latest;
+use crate::decode::{Device, DeviceError, Latest};
 use crate::deliver::{Alarms, Client, ClientError, Delivering, Outbox, overdue};
 use crate::detect::SessionError;
 use crate::evidence::room::{Room, SystemDisk};
@@ -57,6 +57,8 @@ pub enum ServiceError {
     Tls(#[from] TlsError),
     #[error(transparent)]
     Models(#[from] SessionError),
+    #[error(transparent)]
+    Decode(#[from] DeviceError),
     #[error(transparent)]
     Listen(#[from] http::ListenError),
     #[error(transparent)]
@@ -102,8 +104,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts everything. Fails when the store, the models or the port cannot be had; a camera
-    /// that cannot be reached is no failure, it is tried again for ever.
+    /// Starts everything. Fails when the store, the models, the port or the video engine cannot be had;
+    /// a camera that cannot be reached is no failure, it is tried again for ever.
     pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Self, ServiceError> {
         Self::start_observed(config, clock, Arc::new(|_| {})).await
     }
@@ -117,6 +119,7 @@ impl Service {
     ) -> Result<Self, ServiceError> {
         let (runtime, models_dir) = (config.runtime.as_deref(), config.models_dir.as_deref());
         let detectors = Detectors::load_with(runtime, models_dir, config.inference)?;
+        let device = Device::open(config.decode.hardware)?;
         let tls = config.http.tls.as_ref();
         let tls = tls.map(|files| Tls::read(&files.certificate, &files.key));
         let tls = tls.transpose()?;
@@ -145,6 +148,7 @@ impl Service {
             reports,
             board: Board::default(),
             latest: Latest::default(),
+            device,
             live: Live::default(),
             threads: Threads::default(),
             scenes: config.cameras.iter().map(scene_in_force).collect(),
@@ -281,6 +285,7 @@ struct Shared {
     reports: mpsc::Sender<Report>,
     board: Board,
     latest: Latest,
+    device: Option<Device>,
     live: Live,
     threads: Threads,
     scenes: BTreeMap<CameraId, SceneInForce>,
@@ -389,6 +394,7 @@ impl Shared {
             models: self.detectors.digests(),
             board: self.board.clone(),
             latest: self.latest.clone(),
+            device: self.device.clone(),
             threads: self.threads.clone(),
             clock: Arc::clone(&self.clock),
             reports: self.reports.clone(),

@@ -140,6 +140,22 @@ fn inference_is_by_default_one_a_core_on_the_processor() {
 }
 
 #[test]
+fn the_processor_decodes_unless_an_engine_is_named() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let text = default_with_files(folder.path());
+    let hardware = |text: &str| {
+        let config = Config::parse(text, folder.path()).expect("it is known");
+        config.decode.hardware
+    };
+    let named = |name| text.replace("hardware = \"none\"", &format!("hardware = \"{name}\""));
+    assert_eq!(hardware(&text), plumb::decode::Hardware::None);
+    assert_eq!(hardware(&named("vaapi")), plumb::decode::Hardware::Vaapi);
+    assert_eq!(hardware(&named("cuda")), plumb::decode::Hardware::Cuda);
+    let told = problems(&named("gpu"), folder.path());
+    assert!(told.contains("gpu") && told.contains("vaapi"), "{told}");
+}
+
+#[test]
 fn sessions_and_proxies_are_checked() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let text = default_with_files(folder.path())

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use plumb::clock::{StreamTime, SystemClock};
-use plumb::decode::{DecodeError, Decoder, Frame};
+use plumb::decode::{DecodeError, Decoder, Device, Frame, Hardware};
 use plumb::health::Board;
 use plumb::id::CameraId;
 use plumb::source::file::{self, FileCamera, FileError, Recording, Repeat};
@@ -356,6 +356,25 @@ fn pictures_over_the_limit_are_refused_by_their_size() {
     };
     assert!(matches!(error, DecodeError::TooLarge { .. }));
     assert!(error.to_string().contains("16384x8192"), "{error}");
+}
+
+#[test]
+fn a_video_engine_that_is_not_there_is_refused_with_what_to_do() {
+    assert!(Device::open(Hardware::None).unwrap().is_none());
+    for (hardware, needed) in [
+        (Hardware::Vaapi, "/dev/dri/renderD"),
+        (Hardware::Cuda, "libnvcuvid.so.1"),
+    ] {
+        // A machine that has it opens it, and whatever it decodes is decoded as ever.
+        let Err(error) = Device::open(hardware) else {
+            continue;
+        };
+        let told = error.to_string();
+        assert!(told.contains(hardware.as_str()), "{told}");
+        assert!(told.contains("decode.hardware = \"none\""), "{told}");
+        let built_without = told.contains("built without it");
+        assert!(built_without || told.contains(needed), "{told}");
+    }
 }
 
 #[test]

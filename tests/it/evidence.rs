@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use plumb::alarm::{Alarm, AlarmKind, Origin, TrackPoint};
 use plumb::clock::StreamTime;
-use plumb::decode::{Decoder, Frame};
+use plumb::decode::{Cutout, Decoder, Frame};
 use plumb::evidence::copy::Copyist;
 use plumb::evidence::manifest::{self, Finding, State};
 use plumb::evidence::{
@@ -142,7 +142,8 @@ fn collect_in(stream: &Stream, context: Arc<EvidenceContext>) -> Vec<EvidenceJob
         before.push(packet.clone());
         if state == 0 && packet.at >= alarm.raised_at {
             let at = |frame: &&Frame| (RAISED_S - 0.4..=RAISED_S).contains(&frame.at.as_secs_f64());
-            let shown: Vec<Frame> = all_frames.iter().filter(at).cloned().collect();
+            let shown = all_frames.iter().filter(at).cloned().map(Cutout::whole);
+            let shown: Vec<Cutout> = shown.collect();
             let raised = Raised {
                 id,
                 raised_at: wall(),

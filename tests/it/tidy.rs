@@ -103,6 +103,7 @@ fn libraries_stay_in_their_files() {
             &[
                 "source/file.rs",
                 "decode/ffmpeg.rs",
+                "decode/ffmpeg/",
                 "evidence/clip.rs",
                 "evidence/recode.rs",
                 "evidence/relay.rs",

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::alarm::{Alarm, AlarmKey, AlarmKind, Origin, TrackPoint};
 use crate::clock::StreamTime;
-use crate::geometry::Point;
+use crate::geometry::{BoxPx, Point};
 use crate::track::accelerating::{Sighting, Track, TrackId};
 use judge::Verdict;
 
@@ -258,16 +258,25 @@ impl Falling {
         }
     }
 
-    /// Returns the keys of the events that last and whether their object was just seen.
-    pub(crate) fn live<'a>(&'a self, tracks: &'a [Track]) -> impl Iterator<Item = AlarmKey> + 'a {
+    /// Returns the events that last and whose object was just seen: their keys, and where that is with
+    /// all that belongs to it and was seen as well.
+    pub(crate) fn live<'a>(
+        &'a self,
+        tracks: &'a [Track],
+    ) -> impl Iterator<Item = (AlarmKey, BoxPx)> + 'a {
         self.events
             .iter()
             .filter(|event| event.alarm.ended_at.is_none())
-            .filter(|event| {
-                let main = tracks.iter().find(|track| track.id == event.main);
-                main.is_some_and(Track::is_seen_now)
+            .filter_map(|event| {
+                let is_member = |track: &&Track| event.members.contains(&track.id);
+                let seen = tracks.iter().filter(|track| track.is_seen_now());
+                let members = seen.filter(is_member);
+                let main = members.clone().find(|track| track.id == event.main)?;
+                let area = members.fold(main.last().area, |area, track| {
+                    area.with(&track.last().area)
+                });
+                Some((event.key, area))
             })
-            .map(|event| event.key)
     }
 }
 

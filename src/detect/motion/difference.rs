@@ -6,6 +6,8 @@
 //! allocates once its buffers have their size; rows are plain bytes so that the compiler
 //! vectorises them.
 
+use std::ops::Range;
+
 use crate::decode::Plane;
 
 /// Side of the square blocks that noise is learnt for, pixels. Objects are 3 to 30 px: one block
@@ -41,16 +43,30 @@ impl Triple<'_> {
         i16::from(brighter) - i16::from(darker)
     }
 
-    /// Puts the largest minimum difference of each column over the rows `rows` into `columns`.
-    pub(crate) fn column_maxima(&self, rows: std::ops::Range<usize>, columns: &mut [u8]) {
-        columns.fill(0);
+    /// Raises `columns` to the minimum differences of the rows `rows` from column `left` on. Nearly
+    /// always nothing is shifted, and what is asked for is a few blocks: no row need be measured out.
+    pub(crate) fn raise_maxima(&self, left: usize, rows: Range<usize>, columns: &mut [u8]) {
+        if self.before.is_shifted() || self.after.is_shifted() {
+            for y in rows {
+                self.raise_shifted(left, y, columns);
+            }
+            return;
+        }
+        let length = columns.len();
+        let part = |plane: &Plane<'_>, y: usize| y * plane.stride + left;
         for y in rows {
-            self.raise_maxima(0, y, columns);
+            let (now, before) = (part(&self.now, y), part(&self.before.plane, y));
+            let after = part(&self.after.plane, y);
+            raise_maxima(
+                columns,
+                &self.now.data[now..now + length],
+                &self.before.plane.data[before..before + length],
+                &self.after.plane.data[after..after + length],
+            );
         }
     }
 
-    /// Raises `columns` to the minimum differences of row `y` from column `left` on.
-    pub(crate) fn raise_maxima(&self, left: usize, y: usize, columns: &mut [u8]) {
+    fn raise_shifted(&self, left: usize, y: usize, columns: &mut [u8]) {
         let (Some(before), Some(after)) = (self.before.row(y), self.after.row(y)) else {
             return;
         };
@@ -75,6 +91,11 @@ struct ShiftedRow<'a> {
 }
 
 impl<'a> Shifted<'a> {
+    /// Returns whether it does not lie over the picture as it is.
+    pub(crate) fn is_shifted(&self) -> bool {
+        (self.dx, self.dy) != (0, 0)
+    }
+
     fn at(&self, x: usize, y: usize) -> Option<u8> {
         let x = x.checked_add_signed(self.dx)?;
         let y = y.checked_add_signed(self.dy)?;
@@ -106,6 +127,7 @@ impl<'a> Shifted<'a> {
     }
 }
 
+#[inline(always)]
 fn raise_maxima(maxima: &mut [u8], now: &[u8], before: &[u8], after: &[u8]) {
     for (((maximum, &now), &before), &after) in maxima.iter_mut().zip(now).zip(before).zip(after) {
         let brighter = now.saturating_sub(before).min(now.saturating_sub(after));
@@ -148,8 +170,8 @@ mod tests {
         };
         let values: Vec<i16> = (0..5).map(|x| triple.at(x, 0)).collect();
         assert_eq!(values, [0, 48, 0, 0, -60]);
-        let mut columns = [7; 5];
-        triple.column_maxima(0..1, &mut columns);
+        let mut columns = [0; 5];
+        triple.raise_maxima(0, 0..1, &mut columns);
         assert_eq!(columns, [0, 48, 0, 0, 60]);
     }
 
@@ -167,7 +189,7 @@ mod tests {
             after: unshifted(plane(&scene, 6)),
         };
         let mut columns = [0; 6];
-        triple.column_maxima(0..1, &mut columns);
+        triple.raise_maxima(0, 0..1, &mut columns);
         assert_eq!(columns, [0; 6]);
         assert_eq!(triple.at(2, 0), 0);
     }

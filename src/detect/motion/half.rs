@@ -1,6 +1,8 @@
 //! A picture at half its size, each pixel the mean of four: large faint things stand out from the
 //! noise twice as far.
 
+use std::ops::Range;
+
 use super::wide::widest;
 use crate::decode::Plane;
 
@@ -13,17 +15,23 @@ pub(super) struct Half {
 }
 
 impl Half {
-    /// Takes in a picture, reusing the buffer.
-    pub(super) fn read(&mut self, plane: &Plane<'_>) {
+    /// Begins a picture, reusing the buffer.
+    pub(super) fn begin(&mut self, plane: &Plane<'_>) {
         self.width_px = plane.width_px / 2;
         self.height_px = plane.height_px / 2;
         self.bytes.resize(self.width_px * self.height_px, 0);
-        let rows = self.bytes.chunks_exact_mut(self.width_px.max(1));
-        widest(|| {
-            for (y, halves) in rows.enumerate() {
-                halve(halves, plane.row(2 * y), plane.row(2 * y + 1));
-            }
-        });
+    }
+
+    /// Takes in rows of the picture, from an even one on.
+    pub(super) fn read_rows(&mut self, plane: &Plane<'_>, rows: Range<usize>) {
+        let rows = rows.start / 2..(rows.end / 2).min(self.height_px);
+        let width_px = self.width_px;
+        let bytes = &mut self.bytes[rows.start * width_px..rows.end * width_px];
+        let halves = bytes.chunks_exact_mut(width_px.max(1));
+        for (y, halves) in rows.zip(halves) {
+            let (upper, lower) = (plane.row(2 * y), plane.row(2 * y + 1));
+            widest(|| halve(halves, upper, lower));
+        }
     }
 
     pub(super) fn plane(&self) -> Plane<'_> {
@@ -57,12 +65,14 @@ mod tests {
     fn each_pixel_is_the_mean_of_four() {
         let bytes = [1, 3, 9, 0, 0, 5, 7, 9, 0, 0];
         let mut half = Half::default();
-        half.read(&Plane {
+        let plane = Plane {
             data: &bytes,
             stride: 5,
             width_px: 5,
             height_px: 2,
-        });
+        };
+        half.begin(&plane);
+        half.read_rows(&plane, 0..2);
         assert_eq!(half.plane().row(0), [4, 5]);
         assert_eq!((half.plane().width_px, half.plane().height_px), (2, 1));
     }

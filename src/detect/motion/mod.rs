@@ -14,6 +14,7 @@ mod half;
 mod noise;
 pub mod recall;
 mod region;
+mod same;
 mod shake;
 mod stage;
 mod wide;
@@ -21,11 +22,12 @@ mod wide;
 use std::collections::VecDeque;
 
 use crate::clock::StreamTime;
-use crate::decode::Frame;
+use crate::decode::{Frame, Plane};
 use crate::geometry::Polygon;
-use difference::{Shifted, Triple};
+use difference::{BLOCK_PX, Shifted, Triple};
 use half::Half;
 pub use region::Candidate;
+use same::Same;
 use shake::Profile;
 use stage::Stage;
 
@@ -70,6 +72,8 @@ struct Held {
     frame: Option<Frame>,
     half: Half,
     profile: Profile,
+    /// Against the frame before, where that was looked at.
+    same: Same,
 }
 
 impl Held {
@@ -92,14 +96,98 @@ struct Stages {
     coarse: Stage,
 }
 
+/// Share of the blocks that must be still for it to be worth while to look for them, and for how many
+/// frames nobody does where they are not: looking costs a fifth of what it may save.
+const STILL_SHARE_MIN: f64 = 0.25;
+const STILL_PAUSE: u32 = 50;
+
+/// Where a frame is known to differ in nothing from one of those that it is compared with.
+#[derive(Default)]
+struct Still {
+    /// 1 for each such block at full size, and at half the size; 0 for the others.
+    blocks: Vec<u8>,
+    halves: Vec<u8>,
+    side: Vec<u8>,
+    /// Frames that need not be held against the one before.
+    pause: u32,
+}
+
+impl Still {
+    /// Returns whether the next frame should be held against the one before.
+    fn is_worth_it(&mut self) -> bool {
+        let paused = self.pause > 0;
+        self.pause = self.pause.saturating_sub(1);
+        !paused
+    }
+
+    /// Finds the blocks at full size, `count` of them.
+    fn find(&mut self, frames: &VecDeque<Held>, near: Around, triple: &Triple<'_>, count: usize) {
+        self.blocks.clear();
+        self.blocks.resize(count, 0);
+        let mut known = true;
+        for (side, from, to) in [
+            (&triple.before, near.before, near.now),
+            (&triple.after, near.now, near.after),
+        ] {
+            if !side.is_shifted() {
+                known &= self.find_between(frames, from, to, count);
+                for (block, side) in self.blocks.iter_mut().zip(&self.side) {
+                    *block |= side;
+                }
+            }
+        }
+        let found: usize = self.blocks.iter().map(|&still| usize::from(still)).sum();
+        if known && (found as f64) < STILL_SHARE_MIN * count as f64 {
+            self.pause = STILL_PAUSE;
+        }
+    }
+
+    /// Finds the blocks at half the size. Over the long time before hardly any is still.
+    fn find_coarse(
+        &mut self,
+        frames: &VecDeque<Held>,
+        far: Around,
+        triple: &Triple<'_>,
+        across: usize,
+        (count, halves_across): (usize, usize),
+    ) {
+        self.halves.clear();
+        self.halves.resize(count, 0);
+        if !triple.after.is_shifted() {
+            self.find_between(frames, far.now, far.after, self.blocks.len());
+            same::halve(&self.side, across, &mut self.halves, halves_across);
+        }
+    }
+
+    /// Puts into `side` which blocks are the same on all frames from `from` up to `to`. Returns whether
+    /// that is known.
+    fn find_between(
+        &mut self,
+        frames: &VecDeque<Held>,
+        from: usize,
+        to: usize,
+        count: usize,
+    ) -> bool {
+        self.side.clear();
+        self.side.resize(count, 1);
+        let mut steps = frames.range(from + 1..=to);
+        let known = steps.all(|held| held.same.narrow(&mut self.side));
+        if !known {
+            self.side.fill(0);
+        }
+        known
+    }
+}
+
 /// Finds motion candidates in one stream.
 #[derive(Default)]
 pub struct Motion {
     frames: VecDeque<Held>,
     /// Index into `frames` of the next frame to look at.
     next: usize,
-    spares: Vec<(Half, Profile)>,
+    spares: Vec<(Half, Profile, Same)>,
     coarse: Vec<Candidate>,
+    still: Still,
     last_look: Option<StreamTime>,
     stages: Option<Stages>,
     masks: Vec<Polygon>,
@@ -134,22 +222,41 @@ impl Motion {
         if resized || backwards {
             self.restart();
         }
+        let (mut half, mut profile, mut same) = self.spares.pop().unwrap_or_default();
+        let (plane, before) = (
+            frame.luma(),
+            self.frames.back().map(|held| held.frame().luma()),
+        );
+        let compares = self.still.is_worth_it();
+        same.clear();
+        half.begin(&plane);
+        profile.begin(&plane);
+        // By strips, so that each is read while it is near.
+        for top in (0..plane.height_px).step_by(BLOCK_PX) {
+            let rows = top..(top + BLOCK_PX).min(plane.height_px);
+            if let Some(before) = before.as_ref().filter(|_| compares) {
+                same.read_strip(&plane, before, top);
+            }
+            half.read_rows(&plane, rows.clone());
+            profile.read_rows(&plane, rows);
+        }
+        profile.end();
         // A doubled frame says nothing new, and would give a moving thing two times at one place.
-        let doubled = self
-            .frames
-            .back()
-            .is_some_and(|held| is_same_picture(held.frame(), frame));
+        let doubled = match &before {
+            Some(_) if compares => same.is_all(),
+            Some(before) => is_same_picture(before, &plane),
+            None => false,
+        };
         if doubled {
+            self.spares.push((half, profile, same));
             return;
         }
-        let (mut half, mut profile) = self.spares.pop().unwrap_or_default();
-        half.read(&frame.luma());
-        profile.read(&frame.luma());
         self.frames.push_back(Held {
             at: frame.at,
             frame: Some(frame.clone()),
             half,
             profile,
+            same,
         });
         if self.frames.len() > FRAMES_MAX {
             self.drop_oldest();
@@ -252,12 +359,15 @@ impl Motion {
                 dy: whole(shift.dy),
             }
         };
+        let still = &mut self.still;
         let triple = Triple {
             before: fine(near.before),
             now: held.frame().luma(),
             after: fine(near.after),
         };
-        let mut flooded = stages.fine.find(&triple, step_s, candidates);
+        let (blocks, across) = stages.fine.blocks();
+        still.find(frames, near, &triple, blocks);
+        let mut flooded = stages.fine.find(&triple, &still.blocks, step_s, candidates);
         if let Some(far) = far {
             let coarse = |index: usize| {
                 let shift = shift(index);
@@ -273,7 +383,10 @@ impl Motion {
                 after: coarse(far.after),
             };
             self.coarse.clear();
-            flooded |= stages.coarse.find(&triple, step_s, &mut self.coarse);
+            still.find_coarse(frames, far, &triple, across, stages.coarse.blocks());
+            flooded |= stages
+                .coarse
+                .find(&triple, &still.halves, step_s, &mut self.coarse);
             add_whole(candidates, &self.coarse);
         }
         let shake = near.now.checked_sub(1).map(shift).unwrap_or_default();
@@ -288,7 +401,7 @@ impl Motion {
 
     fn drop_oldest(&mut self) {
         if let Some(held) = self.frames.pop_front() {
-            self.spares.push((held.half, held.profile));
+            self.spares.push((held.half, held.profile, held.same));
             self.next = self.next.saturating_sub(1);
         }
     }
@@ -340,8 +453,7 @@ fn whole(shift: f64) -> isize {
     shift.round() as isize
 }
 
-fn is_same_picture(a: &Frame, b: &Frame) -> bool {
-    let (a, b) = (a.luma(), b.luma());
+fn is_same_picture(a: &Plane<'_>, b: &Plane<'_>) -> bool {
     (0..a.height_px).all(|y| a.row(y) == b.row(y))
 }
 

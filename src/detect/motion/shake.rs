@@ -4,6 +4,8 @@
 //! over those of another give the shift. A falling object is too small to move a profile. Never
 //! reports more than its search reaches.
 
+use std::ops::Range;
+
 use crate::decode::Plane;
 
 /// How far it looks in each direction, pixels.
@@ -33,14 +35,17 @@ pub(crate) struct Shift {
 }
 
 impl Profile {
-    /// Takes in a picture, reusing the buffers.
-    #[expect(clippy::cast_possible_truncation, reason = "means of bytes")]
-    pub(crate) fn read(&mut self, plane: &Plane<'_>) {
-        let (width, height) = (plane.width_px, plane.height_px);
+    /// Begins a picture, reusing the buffers.
+    pub(crate) fn begin(&mut self, plane: &Plane<'_>) {
         self.sums.clear();
-        self.sums.resize(width, 0);
+        self.sums.resize(plane.width_px, 0);
         self.rows.clear();
-        for y in 0..height {
+    }
+
+    /// Takes in the next rows of the picture.
+    #[expect(clippy::cast_possible_truncation, reason = "means of bytes")]
+    pub(crate) fn read_rows(&mut self, plane: &Plane<'_>, rows: Range<usize>) {
+        for y in rows {
             let row = plane.row(y);
             if y % STEP == 0 {
                 for (sum, &byte) in self.sums.iter_mut().zip(row) {
@@ -53,10 +58,15 @@ impl Profile {
                 .step_by(STEP)
                 .map(|run| run.iter().map(|&byte| u32::from(byte)).sum::<u32>())
                 .sum();
-            let count = (width / 16).div_ceil(STEP).max(1) * 16;
+            let count = (plane.width_px / 16).div_ceil(STEP).max(1) * 16;
             self.rows.push((f64::from(sum) / count as f64) as f32);
         }
-        let count = height.div_ceil(STEP).max(1);
+    }
+
+    /// Ends the picture, whose rows all were read.
+    #[expect(clippy::cast_possible_truncation, reason = "means of bytes")]
+    pub(crate) fn end(&mut self) {
+        let count = self.rows.len().div_ceil(STEP).max(1);
         self.columns.clear();
         self.columns.extend(
             self.sums
@@ -141,12 +151,15 @@ mod tests {
 
     fn profile(bytes: &[u8]) -> Profile {
         let mut profile = Profile::default();
-        profile.read(&Plane {
+        let plane = Plane {
             data: bytes,
             stride: 200,
             width_px: 200,
             height_px: 200,
-        });
+        };
+        profile.begin(&plane);
+        profile.read_rows(&plane, 0..200);
+        profile.end();
         profile
     }
 

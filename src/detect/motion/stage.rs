@@ -1,6 +1,8 @@
 //! One scale of the search: blocks that differ more than their own flicker grow regions, within
 //! bounds that are spread over the picture.
 
+use std::ops::Range;
+
 use super::CANDIDATES_MAX;
 use super::difference::{BLOCK_PX, Triple};
 use super::noise::NoiseMap;
@@ -73,14 +75,21 @@ impl Stage {
         stage
     }
 
-    /// Finds the candidates and learns the flicker. Returns whether a bound was exceeded.
+    /// Returns how many blocks there are, and how many a row.
+    pub(super) fn blocks(&self) -> (usize, usize) {
+        (self.maxima.len(), self.across)
+    }
+
+    /// Finds the candidates and learns the flicker. Where `still` is 1 a block is known to differ
+    /// nowhere. Returns whether a bound was exceeded.
     pub(super) fn find(
         &mut self,
         triple: &Triple<'_>,
+        still: &[u8],
         step_s: f64,
         candidates: &mut Vec<Candidate>,
     ) -> bool {
-        self.measure(triple);
+        self.measure(triple, still);
         let mut flooded = false;
         if self.noise.is_settled() {
             flooded |= self.pick_moving();
@@ -91,11 +100,22 @@ impl Stage {
         flooded
     }
 
-    fn measure(&mut self, triple: &Triple<'_>) {
-        let height = triple.now.height_px;
-        for (row, blocks) in self.maxima.chunks_exact_mut(self.across).enumerate() {
+    fn measure(&mut self, triple: &Triple<'_>, still: &[u8]) {
+        let (width, height) = (triple.now.width_px, triple.now.height_px);
+        let strips = still.chunks_exact(self.across);
+        for ((row, blocks), still) in self
+            .maxima
+            .chunks_exact_mut(self.across)
+            .enumerate()
+            .zip(strips)
+        {
             let top = row * BLOCK_PX;
-            triple.column_maxima(top..(top + BLOCK_PX).min(height), &mut self.columns);
+            self.columns.fill(0);
+            for run in Runs::of(still) {
+                let columns = run.start * BLOCK_PX..(run.end * BLOCK_PX).min(width);
+                let rows = top..(top + BLOCK_PX).min(height);
+                triple.raise_maxima(columns.start, rows, &mut self.columns[columns]);
+            }
             fold_blocks(blocks, &self.columns);
         }
     }
@@ -156,7 +176,7 @@ impl Stage {
             let row = &mut row[..(width - left).min(BLOCK_PX)];
             for y in top..(top + BLOCK_PX).min(height) {
                 row.fill(0);
-                triple.raise_maxima(left, y, row);
+                triple.raise_maxima(left, y..y + 1, row);
                 for (x, &difference) in (left..).zip(&*row) {
                     let strong = f32::from(difference) > threshold;
                     if !strong || self.regions.is_taken(x, y) {
@@ -173,6 +193,41 @@ impl Stage {
             }
         }
         self.grown.len() > CANDIDATES_MAX
+    }
+}
+
+/// Blocks in a row that are still, fewer than which are looked at with their neighbours: to begin anew
+/// costs as much.
+const STILL_MIN: usize = 4;
+
+/// The runs of blocks in a row that must be looked at.
+struct Runs<'a> {
+    still: &'a [u8],
+    next: usize,
+}
+
+impl<'a> Runs<'a> {
+    fn of(still: &'a [u8]) -> Self {
+        Self { still, next: 0 }
+    }
+}
+
+impl Iterator for Runs<'_> {
+    type Item = Range<usize>;
+
+    fn next(&mut self) -> Option<Range<usize>> {
+        let rest = self.still.get(self.next..)?;
+        let start = self.next + rest.iter().position(|&still| still == 0)?;
+        let mut end = start;
+        for (index, &still) in self.still.iter().enumerate().skip(start) {
+            if still == 0 {
+                end = index + 1;
+            } else if index >= end + STILL_MIN {
+                break;
+            }
+        }
+        self.next = end;
+        Some(start..end)
     }
 }
 
@@ -231,5 +286,19 @@ fn choose_fairly(grown: &mut [(u8, Candidate)], candidates: &mut Vec<Candidate>)
             *taken += 1;
             candidates.push(*candidate);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_at_what_moves_and_at_short_pauses_between() {
+        let still = [1, 1, 0, 1, 1, 0, 1, 1, 1, 1, 1, 1, 0];
+        let runs: Vec<_> = Runs::of(&still).collect();
+        assert_eq!(runs, [2..6, 12..13]);
+        assert_eq!(Runs::of(&[0; 5]).collect::<Vec<_>>(), vec![0..5]);
+        assert_eq!(Runs::of(&[1; 5]).count(), 0);
     }
 }

@@ -5,7 +5,8 @@
 //! for arithmetic, as the three-frame difference does, it gains nothing.
 
 /// Runs `work` compiled for AVX2 where the processor has it. Worth it for loops over bytes that are
-/// inlined into `work`; what is called out of line stays as it is.
+/// inlined into `work`; what is called out of line stays as it is, and so does `work` itself when it is
+/// large: a row at a time.
 #[inline(always)]
 pub(super) fn widest<T>(work: impl FnOnce() -> T) -> T {
     #[cfg(target_arch = "x86_64")]

@@ -18,7 +18,7 @@ fn frame(at_s: f64, y: u32) -> Frame {
     Frame::from_luma(StreamTime::from_secs_f64(at_s), SIDE, SIDE, luma)
 }
 
-fn fall() -> (Alarm, Vec<Frame>) {
+fn fall() -> (Alarm, Vec<Cutout>) {
     let moments: Vec<(f64, u32)> = (0..8_u32)
         .map(|n| (f64::from(n) / 25.0, 10 + 3 * n * n))
         .collect();
@@ -44,15 +44,15 @@ fn fall() -> (Alarm, Vec<Frame>) {
             floor_max: Some(13),
         }),
     };
-    let frames = moments.iter().map(|(at_s, y)| frame(*at_s, *y)).collect();
-    (alarm, frames)
+    let frames = moments.iter().map(|(at_s, y)| frame(*at_s, *y));
+    (alarm, frames.map(Cutout::whole).collect())
 }
 
 #[test]
 fn shows_the_object_at_each_position_that_stands_free() {
     let (alarm, frames) = fall();
     let shots = spread(shots(&alarm, &frames));
-    let still = composite(&shots);
+    let still = composite(&shots, frames[7].pixels());
     assert!(shots.len() >= 5, "{} positions", shots.len());
     for shot in &shots {
         let (x, y) = (ink::whole(shot.area.x_px), ink::whole(shot.area.y_px));
@@ -104,4 +104,38 @@ fn needs_a_frame_that_shows_the_track() {
     assert!(draw(&alarm, &[], None, "caption").is_none());
     alarm.track.clear();
     assert!(draw(&alarm, &frames, None, "caption").is_none());
+}
+
+#[test]
+fn parts_of_frames_give_the_same_picture_as_whole_ones() {
+    let (alarm, frames) = fall();
+    let cut = |side_px: f64| -> Vec<Cutout> {
+        let points = alarm.track.iter();
+        let parts = frames.iter().zip(points).map(|(shown, point)| {
+            let is_newest = point.at == alarm.track[7].at;
+            let part = Cutout::around(shown.pixels(), &point.area, side_px);
+            if is_newest { shown.clone() } else { part }
+        });
+        parts.collect()
+    };
+    let whole = draw(&alarm, &frames, None, "caption").expect("a picture");
+    let parts = draw(&alarm, &cut(60.0), None, "caption").expect("a picture");
+    assert!(whole == parts);
+    // What a part does not hold is not shown, and nothing else in its place.
+    let mut off = cut(30.0);
+    let elsewhere = BoxPx::from_corners(10.0, 10.0, 20.0, 20.0);
+    off[3] = Cutout::around(frames[3].pixels(), &elsewhere, 30.0);
+    assert_eq!(shots(&alarm, &off).len(), 7);
+    // The newest may show no point of the track: it is the background all the same.
+    let mut late = cut(60.0);
+    let newest = frame(0.4, 190);
+    late[7] = Cutout::whole(newest.clone());
+    let left = shots(&alarm, &late);
+    assert_eq!(left.len(), 7);
+    assert_eq!(
+        background(&left, &late).map(|shown| shown.at),
+        Some(newest.at)
+    );
+    late.pop();
+    assert!(draw(&alarm, &late, None, "caption").is_none());
 }

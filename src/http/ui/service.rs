@@ -87,6 +87,7 @@ fn row(api: &Api, language: Language, finding: Finding) -> Check {
     let what = match &finding.what {
         Checked::Config { line } => format!("{} {line}", c.config_line),
         Checked::Models => t.service_models.to_owned(),
+        Checked::Decoding => c.decoding.to_owned(),
         Checked::DataDir => c.data_dir.to_owned(),
         Checked::Camera(id) => format!("{} {}", t.camera, camera_name(api, id)),
         Checked::Endpoint(id) => format!("{} {id}", t.receiver),

@@ -16,14 +16,17 @@ texts!(
     check_note,
     config_line,
     data_dir,
+    decoding,
     // What is well.
     loaded,
+    decodes,
     writable,
     in_use,
     picture,
     answered,
     // What is not.
     models_bad,
+    decoding_bad,
     data_dir_bad,
     unreachable,
     no_picture,
@@ -43,6 +46,7 @@ impl Texts {
                 self.loaded,
                 &[&names.join(", "), provider, &threads.to_string()],
             ),
+            Well::Decodes { hardware } => fill(self.decodes, &[hardware]),
             Well::Writable => self.writable.to_owned(),
             Well::InUse => self.in_use.to_owned(),
             Well::Picture {
@@ -59,6 +63,7 @@ impl Texts {
     pub(crate) fn bad(&self, why: Why) -> &'static str {
         match why {
             Why::Models => self.models_bad,
+            Why::Decoding => self.decoding_bad,
             Why::DataDir => self.data_dir_bad,
             Why::Unreachable => self.unreachable,
             Why::NoPicture => self.no_picture,
