@@ -202,7 +202,8 @@ impl FaultRules {
             AlarmKind::FallingObject
             | AlarmKind::EbikeInElevator
             | AlarmKind::DiskFilling
-            | AlarmKind::DiskFull => Sign::Neither,
+            | AlarmKind::DiskFull
+            | AlarmKind::ClockLeapt => Sign::Neither,
         }
     }
 

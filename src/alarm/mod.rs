@@ -46,6 +46,8 @@ pub enum AlarmKind {
     DiskFilling,
     /// It has taken all of it: evidence is deleted before its time, or not kept at all.
     DiskFull,
+    /// The machine's wall clock was set by much: times of before and after do not fit together.
+    ClockLeapt,
 }
 
 impl AlarmKind {
@@ -64,6 +66,7 @@ impl AlarmKind {
             Self::Flooded => "flooded",
             Self::DiskFilling => "disk_filling",
             Self::DiskFull => "disk_full",
+            Self::ClockLeapt => "clock_leapt",
         }
     }
 

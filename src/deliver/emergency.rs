@@ -171,10 +171,8 @@ impl Alarms {
         );
         counter!("plumb_store_disk_failures_total").increment(1);
         gauge!("plumb_store_in_memory").set(1.0);
-        let delivering = &self.0.delivering;
-        let memory =
-            Store::open_volatile(delivering.routes(), Arc::clone(&delivering.clock)).await?;
-        let outbox = Some(Outbox::start(&memory, delivering));
+        let memory = self.0.disk.open_volatile_beside().await?;
+        let outbox = Some(Outbox::start(&memory, &self.0.delivering));
         self.0.trouble.send_replace(Some(reason));
         tokio::spawn(self.clone().wait_for_disk());
         Ok(Emergency { memory, outbox })

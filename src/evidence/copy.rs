@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use image::RgbImage;
+use image::{RgbImage, imageops};
 
 use super::clip::ClipError;
 use super::manifest::Manifest;
@@ -125,12 +125,13 @@ impl Copyist<'_> {
                 }
             }
             Hidden::People => {
-                let mut shown = decode()?.to_rgb8();
-                let height_px = self.height_in(&shown);
                 let raised_at = StreamTime::from_secs_f64(self.raised_at_s);
                 let thing = redact::place_at(self.track, raised_at);
-                Redactor::new(Hidden::People).still(&mut shown, height_px, thing.as_ref());
-                shown
+                let mut redactor = Redactor::new(Hidden::People);
+                self.within_caption(decode()?.to_rgb8(), |shown| {
+                    let height_px = shown.height();
+                    redactor.still(shown, height_px, thing.as_ref());
+                })
             }
             Hidden::Masks(_) | Hidden::Nothing => decode()?.to_rgb8(),
         };
@@ -218,16 +219,31 @@ impl Copyist<'_> {
         serde_json::from_slice(&bytes).ok()
     }
 
-    /// Returns how many rows of a snapshot are the camera's picture: a caption stands below it.
-    fn height_in(&self, still: &RgbImage) -> u32 {
-        let stream = self.manifest().and_then(|all| all.stream);
-        let Some(stream) = stream.filter(|stream| stream.width_px > 0) else {
-            return still.height();
+    /// Changes a snapshot's picture, and writes its caption below anew, so that nothing stands there that
+    /// was not changed. Where the manifest does not tell how high the picture is, all of it is changed.
+    fn within_caption(&self, still: RgbImage, change: impl FnOnce(&mut RgbImage)) -> RgbImage {
+        let manifest = self.manifest();
+        let rows = manifest.as_ref().and_then(|all| rows_of(all, &still));
+        let (Some(manifest), Some(rows)) = (manifest, rows) else {
+            let mut whole = still;
+            change(&mut whole);
+            return whole;
         };
-        let rows = u64::from(still.width()) * u64::from(stream.height_px);
-        let rows = rows.div_ceil(u64::from(stream.width_px));
-        u32::try_from(rows).map_or(still.height(), |rows| rows.min(still.height()))
+        let mut shown = imageops::crop_imm(&still, 0, 0, still.width(), rows).to_image();
+        change(&mut shown);
+        let (site, camera) = (manifest.site.as_ref(), &manifest.camera);
+        picture::with_caption(shown, &write::caption_of(&manifest.alarm, site, camera))
     }
+}
+
+/// Returns how many rows of a snapshot are the camera's picture; none where there is no caption below it.
+fn rows_of(manifest: &Manifest, still: &RgbImage) -> Option<u32> {
+    let stream = manifest.stream.as_ref()?;
+    let rows = u64::from(still.width()) * u64::from(stream.height_px);
+    let rows = rows.div_ceil(u64::from(stream.width_px.max(1)));
+    u32::try_from(rows)
+        .ok()
+        .filter(|rows| *rows < still.height())
 }
 
 /// Whether a look at a clip goes on.

@@ -136,7 +136,8 @@ pub(super) fn start(service: &Arc<Service>, id: i64, task: Task) -> std::io::Res
             if let Err(error) = finished {
                 tracing::error!(%error, "what came of a replay could not be stored");
             }
-            own.replays.slot().take();
+            // Who saw that it has ended may have begun the next one already.
+            own.replays.slot().take_if(|other| other.id == id);
         });
     if spawned.is_err() {
         service.replays.slot().take();

@@ -1,5 +1,6 @@
 //! Whether the service lives, whether it can do its work, and its figures.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,28 +58,63 @@ pub(super) async fn readyz(
     if reasons.is_empty() {
         Ok(status("ready"))
     } else {
+        let reasons = reasons.iter().map(NotReady::to_string).collect();
         Err(ApiError::NotReady { reasons })
     }
 }
 
+/// Why the service cannot do its work; in English as it stands here, and without any path, for a probe
+/// may come from anyone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum NotReady {
+    Stopping,
+    Unwritable(Unwritable),
+    /// The thread of that name.
+    Dead(String),
+}
+
+/// Why the store takes no writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unwritable {
+    InMemory,
+    Silent,
+    Full,
+    ReadOnly,
+    Damaged,
+    Held,
+    Other,
+}
+
+impl fmt::Display for NotReady {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stopping => "the service is stopping",
+            Self::Dead(name) => return write!(f, "the thread of {name} has died"),
+            Self::Unwritable(why) => match why {
+                Unwritable::InMemory => {
+                    "the data directory took nothing at the start: alarms are in memory only"
+                }
+                Unwritable::Silent => "the store cannot be written: its disk does not answer",
+                Unwritable::Full => "the store cannot be written: there is no room on its disk",
+                Unwritable::ReadOnly => "the store cannot be written: it is read-only",
+                Unwritable::Damaged => "the store cannot be written: it is damaged",
+                Unwritable::Held => "the store cannot be written: another program holds it",
+                Unwritable::Other => "the store cannot be written; the log says why",
+            },
+        })
+    }
+}
+
 /// Returns why the service cannot do its work; none when it can.
-pub(super) async fn reasons(service: &Service) -> Vec<String> {
+pub(super) async fn reasons(service: &Service) -> Vec<NotReady> {
     let mut reasons = Vec::new();
     if service.stop.is_cancelled() {
-        reasons.push("the service is stopping".to_owned());
+        reasons.push(NotReady::Stopping);
     }
-    reasons.extend(
-        service
-            .writable
-            .problem(&service.api)
-            .await
-            .map(str::to_owned),
-    );
-    let dead = service.api.threads.dead();
-    reasons.extend(
-        dead.iter()
-            .map(|name| format!("the thread of {name} has died")),
-    );
+    let unwritable = service.writable.problem(&service.api).await;
+    reasons.extend(unwritable.map(NotReady::Unwritable));
+    let dead = service.api.threads.dead().into_iter();
+    reasons.extend(dead.map(|name| NotReady::Dead(name.clone())));
     reasons
 }
 
@@ -106,7 +142,7 @@ pub(super) async fn metrics(
 /// come as often as anyone likes.
 #[derive(Default)]
 pub(super) struct Writable {
-    last: Mutex<Option<(Duration, Option<&'static str>)>>,
+    last: Mutex<Option<(Duration, Option<Unwritable>)>>,
 }
 
 impl Writable {
@@ -115,9 +151,9 @@ impl Writable {
     const PATIENCE: Duration = Duration::from_secs(3);
 
     /// Returns why the store takes no writes; none when it does.
-    async fn problem(&self, api: &Api) -> Option<&'static str> {
+    async fn problem(&self, api: &Api) -> Option<Unwritable> {
         if api.store.durability() == Durability::Volatile {
-            return Some("the data directory took nothing at the start: alarms are in memory only");
+            return Some(Unwritable::InMemory);
         }
         // Held over the try: those who ask meanwhile get its answer.
         let mut last = self.last.lock().await;
@@ -131,9 +167,9 @@ impl Writable {
             Ok(Ok(())) => None,
             Ok(Err(error)) => {
                 tracing::warn!(%error, "the store takes no writes");
-                Some(store_reason(&error))
+                Some(Unwritable::of(&error))
             }
-            Err(_) => Some("the store cannot be written: its disk does not answer"),
+            Err(_) => Some(Unwritable::Silent),
         };
         *last = Some((now, problem));
         problem
@@ -147,13 +183,14 @@ fn status(status: &'static str) -> Json<Status> {
     })
 }
 
-/// Returns the reason without the path: a probe may come from anyone.
-fn store_reason(error: &StoreError) -> &'static str {
-    match error {
-        StoreError::Full { .. } => "the store cannot be written: there is no room on its disk",
-        StoreError::ReadOnly { .. } => "the store cannot be written: it is read-only",
-        StoreError::Corrupt { .. } => "the store cannot be written: it is damaged",
-        StoreError::Busy { .. } => "the store cannot be written: another program holds it",
-        _ => "the store cannot be written; the log says why",
+impl Unwritable {
+    fn of(error: &StoreError) -> Self {
+        match error {
+            StoreError::Full { .. } => Self::Full,
+            StoreError::ReadOnly { .. } => Self::ReadOnly,
+            StoreError::Corrupt { .. } => Self::Damaged,
+            StoreError::Busy { .. } => Self::Held,
+            _ => Self::Other,
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Keeps the disk from filling: evidence that is old enough goes, then what the room does not hold,
-//! then old events. Raises an alarm when room runs out.
+//! then old events. Raises an alarm when room runs out, and when the machine's clock leaps: ages are
+//! counted by steady time, so that a wrong clock deletes nothing.
 //!
 //! Classes, in the order in which they go: evidence older than it is kept; then the oldest of the
 //! rest, when it takes more than its room; never what is held, nor what is still being gathered. The
@@ -42,6 +43,8 @@ const BATCHES_MAX: usize = 40;
 const EVENTS: u32 = 500;
 /// Renditions may take this share of the room: what was looked at lately.
 const RENDITIONS_SHARE: f64 = 0.1;
+/// For how long a leap of the machine's clock is told: a person on duty should have seen it by then.
+const LEAP_TOLD: Duration = Duration::from_secs(24 * 3600);
 /// An alarm ends when the share is this far below the one at which it was raised.
 const SLACK: f64 = 0.05;
 
@@ -74,13 +77,22 @@ impl Keeper {
 
     /// Does all that is due now. Fails when the store does; what was not done is done next time.
     pub async fn turn(&mut self) -> Result<(), StoreError> {
-        self.remove_folders().await?;
-        self.delete_old().await?;
-        let share = self.delete_what_has_no_room().await?;
-        self.judge(share).await;
+        let made_room = self.make_room().await;
+        if let Some(share) = used_share(&made_room) {
+            self.judge(share).await;
+        }
+        self.judge_clock().await;
+        made_room?;
         self.prune_events().await?;
         self.keep_reserve();
         Ok(())
+    }
+
+    /// Deletes what is to go, and returns what share of the room the rest takes.
+    async fn make_room(&self) -> Result<f64, StoreError> {
+        self.remove_folders().await?;
+        self.delete_old().await?;
+        self.delete_what_has_no_room().await
     }
 
     async fn delete_old(&self) -> Result<(), StoreError> {
@@ -219,14 +231,31 @@ impl Keeper {
         for (kind, raise_at) in thresholds {
             let is_raised = self.raised.contains_key(&kind);
             if !is_raised && share >= raise_at {
-                self.raise(kind, share).await;
+                let why = format!("evidence takes {:.0} % of its room", share * 100.0);
+                self.raise(kind, why).await;
             } else if is_raised && share < raise_at - SLACK {
                 self.end(kind).await;
             }
         }
     }
 
-    async fn raise(&mut self, kind: AlarmKind, share: f64) {
+    async fn judge_clock(&mut self) {
+        let kind = AlarmKind::ClockLeapt;
+        let leap = self.store.clock_leap().filter(|leap| leap.ago < LEAP_TOLD);
+        match leap {
+            Some(leap) if !self.raised.contains_key(&kind) => {
+                let hours = leap.by_ms as f64 / 3_600_000.0;
+                let why = format!(
+                    "the machine's clock leapt by {hours:+.1} h; the age of evidence is not counted by it"
+                );
+                self.raise(kind, why).await;
+            }
+            None if self.raised.contains_key(&kind) => self.end(kind).await,
+            _ => {}
+        }
+    }
+
+    async fn raise(&mut self, kind: AlarmKind, why: String) {
         let now = self.clock.now();
         let id = AlarmId::new(now);
         let alarm = Alarm {
@@ -251,7 +280,7 @@ impl Keeper {
         if let Err(error) = self.alarms.raise(&new).await {
             error!(
                 error = &error as &dyn std::error::Error,
-                "the alarm of a full disk could neither be stored nor sent"
+                "an alarm of the service itself could neither be stored nor sent"
             );
             return;
         }
@@ -259,10 +288,10 @@ impl Keeper {
             state: EvidenceState::Missing,
             folder: None,
             files: Vec::new(),
-            reason: Some(format!("evidence takes {:.0} % of its room", share * 100.0)),
+            reason: Some(why),
         };
         if let Err(error) = self.alarms.attach_evidence(id, &report).await {
-            warn!(%error, "what a full disk's alarm says could not be noted");
+            warn!(%error, "what an alarm of the service itself says could not be noted");
         }
         self.raised.insert(kind, (id, alarm));
     }
@@ -278,7 +307,7 @@ impl Keeper {
             alarm,
         };
         if let Err(error) = self.alarms.end(&end).await {
-            error!(%error, "the end of a full disk's alarm could not be stored");
+            error!(%error, "the end of an alarm of the service itself could not be stored");
         }
     }
 
@@ -308,9 +337,20 @@ impl Keeper {
         }
     }
 
+    /// Returns the moment of steady time that lies `age` back.
     fn ago_ms(&self, age: Duration) -> i64 {
         let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
-        self.clock.now().as_millisecond().saturating_sub(age_ms)
+        self.store.steady_ms().saturating_sub(age_ms)
+    }
+}
+
+/// Returns what share of the room is used; none where nobody knows. A disk that has no room for a row
+/// that says what is deleted is as full as can be.
+pub fn used_share(made_room: &Result<f64, StoreError>) -> Option<f64> {
+    match made_room {
+        Ok(share) => Some(*share),
+        Err(StoreError::Full { .. }) => Some(1.0),
+        Err(_) => None,
     }
 }
 

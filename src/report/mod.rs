@@ -29,6 +29,8 @@ pub const TALL_FLOORS: i32 = 19;
 pub const WANTED_SHARE: f64 = 0.9;
 /// The share of cameras that show a picture that is wanted (indicator 4).
 const WANTED_PICTURES: f64 = 0.8;
+/// A rate of hours is of six minutes at the least: of less there is no figure to be shown.
+const HOURS_MIN_MS: i64 = 6 * 60 * 1000;
 /// An elevator counts as tested for this long after an e-bike's alarm [P].
 pub const TESTED_MS: i64 = 30 * 24 * 3600 * 1000;
 
@@ -107,6 +109,12 @@ pub struct Rate {
 }
 
 impl Rate {
+    /// Returns whether there is something to be counted, and the service has not run for long enough.
+    pub fn lacks_hours(&self) -> bool {
+        let no_hours = |item: &Item| item.gaps.contains(&Gap::NoHours);
+        self.share.is_none() && self.items.iter().any(no_hours)
+    }
+
     /// Returns whether the share is what is asked for; not where there is nothing to be counted.
     pub fn is_met(&self) -> bool {
         self.share.is_some_and(|share| share >= self.wanted)
@@ -134,6 +142,8 @@ pub enum Gap {
     Offline,
     /// Its camera was online, or intact, for too little of the period.
     TooShort,
+    /// The service ran for too little of the period to tell.
+    NoHours,
     /// Its camera has no scene, or one without floor lines.
     NoScene,
     /// Its camera has a scene in which no openings are drawn: they cannot be counted.
@@ -329,7 +339,9 @@ impl Counted<'_> {
         if !(self.known.online)(&camera.id) {
             gaps.push(Gap::Offline);
         }
-        if self.share_without(camera, |kind| kind == AlarmKind::NoPicture) < WANTED_SHARE {
+        if self.watched.is_empty() {
+            gaps.push(Gap::NoHours);
+        } else if self.share_without(camera, |kind| kind == AlarmKind::NoPicture) < WANTED_SHARE {
             gaps.push(Gap::TooShort);
         }
         gaps
@@ -353,8 +365,14 @@ impl Counted<'_> {
     }
 
     fn hours(&self, camera: &CameraEntry, bad: impl Fn(AlarmKind) -> bool) -> Item {
+        let watched_ms = spans::length_ms(&self.watched);
+        if watched_ms < HOURS_MIN_MS {
+            let gaps = vec![Gap::NoHours];
+            let none = item(camera.id.as_str(), &camera.name, gaps);
+            return Item { of: 0.0, ..none };
+        }
         let share = self.share_without(camera, bad);
-        let of = hours(spans::length_ms(&self.watched));
+        let of = hours(watched_ms);
         let mut gaps = Vec::new();
         if share < WANTED_SHARE {
             gaps.push(Gap::TooShort);

@@ -197,6 +197,25 @@ fn a_time_that_nobody_watched_proves_nothing() {
     let table = whole(&inventory(), &[], &[]);
     let site = &table.sites[0];
     assert_eq!(of(site, Figure::Online).share, None);
-    assert_eq!(of(site, Figure::Buildings).items[0].gaps, [Gap::TooShort]);
+    assert!(of(site, Figure::Online).lacks_hours());
+    assert_eq!(of(site, Figure::Buildings).items[0].gaps, [Gap::NoHours]);
     assert_eq!(table.unwatched, [hours_span(0, 100)]);
+}
+
+#[test]
+fn some_seconds_make_no_rate_of_hours() {
+    let seconds = |seconds: i64| Span {
+        from_ms: 0,
+        to_ms: seconds * 1000,
+    };
+    let table = whole(&inventory(), &[], &[seconds(40)]);
+    for figure in [Figure::Online, Figure::Intact] {
+        let rate = of(&table.sites[0], figure);
+        assert_eq!((rate.share, rate.denominator), (None, 0.0));
+        assert!(rate.lacks_hours() && !rate.is_met());
+        assert!(rate.items.iter().all(|item| item.gaps == [Gap::NoHours]));
+    }
+    assert!(!of(&table.sites[0], Figure::Compliance).lacks_hours());
+    let later = whole(&inventory(), &[], &[seconds(360)]);
+    assert_eq!(of(&later.sites[0], Figure::Online).share, Some(1.0));
 }

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use toml_edit::{Array, DocumentMut, Item, TableLike, Value};
+use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, TableLike, Value};
 
 use super::Scene;
 use super::facade::{FacadeScene, STOREY_HEIGHT_M};
@@ -112,6 +112,9 @@ fn put_list(table: &mut dyn TableLike, key: &str, items: &[String]) -> Option<()
         .iter()
         .map(|item| value(item))
         .collect::<Option<_>>()?;
+    if let Some(tables) = table.get_mut(key).and_then(Item::as_array_of_tables_mut) {
+        return merge_tables(tables, &new);
+    }
     match table.get_mut(key).and_then(Item::as_array_mut) {
         Some(array) => merge(array, &new),
         None if new.is_empty() => drop(table.remove(key)),
@@ -176,6 +179,43 @@ fn merge(array: &mut Array, new: &[Value]) {
     }
     array.set_trailing(tail);
     array.set_trailing_comma(is_tall && !new.is_empty());
+}
+
+/// The same for a list that is written as tables of their own, such as `[[facade.floor_lines]]`; the
+/// comment of one that went stands before the next, or goes with it where it was the last. None where a
+/// new item is no table.
+fn merge_tables(tables: &mut ArrayOfTables, new: &[Value]) -> Option<()> {
+    let inline = |table: &Table| Value::InlineTable(table.clone().into_inline_table());
+    let old: Vec<Table> = tables.iter().cloned().collect();
+    let values: Vec<Value> = old.iter().map(inline).collect();
+    if values.iter().map(said).eq(new.iter().map(said)) {
+        return Some(());
+    }
+    let places = places(&values, new);
+    let comment = |table: &Table| {
+        let prefix = table.decor().prefix().and_then(|raw| raw.as_str());
+        prefix.unwrap_or_default().to_owned()
+    };
+    let mut gone = (0..old.len())
+        .filter(|index| !places.contains(&Some(*index)) && comment(&old[*index]).contains('#'))
+        .peekable();
+    tables.clear();
+    for (item, place) in new.iter().zip(&places) {
+        let mut table = place.map_or_else(Table::new, |place| old[place].clone());
+        // Where it stands in the file follows from its neighbours.
+        table.set_position(None);
+        for (key, value) in item.as_inline_table()? {
+            // Not the spaces that stood within the braces.
+            put(&mut table, key, value.clone().decorated(" ", ""));
+        }
+        let mut before = place.map_or_else(|| "\n".to_owned(), |_| comment(&table));
+        while let Some(index) = gone.next_if(|index| place.is_some_and(|place| *index < place)) {
+            before.insert_str(0, comment(&old[index]).trim_end());
+        }
+        table.decor_mut().set_prefix(before);
+        tables.push(table);
+    }
+    Some(())
 }
 
 /// Returns for each new item which old one's place it takes: that of the one which says the same, else
@@ -336,6 +376,42 @@ mod tests {
             "{ floor = 10, left = [0.1, 0.5], right = [0.9, 0.49] }",
         );
         assert_eq!(drawn.to_toml_over(BY_HAND), expected);
+    }
+
+    #[test]
+    fn a_list_of_tables_stays_one() {
+        let by_hand = "# Tower 7\n[facade]\nfloors = 24\n\n# the balcony\n[[facade.floor_lines]]\n\
+            floor = 3 # counted twice\nleft = [0.1, 0.95]\nright = [0.9, 0.94]\n\n\
+            # the gutter\n[[facade.floor_lines]]\nfloor = 9\nleft = [0.1, 0.5]\nright = [0.9, 0.49]\n";
+        let mut drawn = scene(by_hand);
+        assert_eq!(drawn.to_toml_over(by_hand), by_hand);
+        let lines = &mut drawn.facade.as_mut().expect("a facade").floor_lines;
+        lines[0].floor = 4;
+        lines.push(super::super::facade::FloorLine {
+            floor: 15,
+            left: Point { x: 0.1, y: 0.1 },
+            right: Point { x: 0.9, y: 0.1 },
+        });
+        let written = drawn.to_toml_over(by_hand);
+        let added = "\n[[facade.floor_lines]]\nfloor = 15\nleft = [0.1, 0.1]\nright = [0.9, 0.1]\n";
+        let expected = by_hand.replace("floor = 3 #", "floor = 4 #") + added;
+        assert_eq!(written, expected);
+        drawn
+            .facade
+            .as_mut()
+            .expect("a facade")
+            .floor_lines
+            .remove(0);
+        let written = drawn.to_toml_over(&written);
+        assert_eq!(scene(&written).to_toml(), drawn.to_toml());
+        assert!(
+            written.contains("[[facade.floor_lines]]\nfloor = 9\n"),
+            "{written}"
+        );
+        assert!(
+            written.contains("# the balcony") && written.contains("# the gutter"),
+            "{written}"
+        );
     }
 
     #[test]

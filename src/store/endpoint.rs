@@ -123,9 +123,11 @@ impl Store {
         cancel(&mut tx, id, reason, now_ms).await?;
         let body = serde_json::json!({ "endpoint": id, "reason": reason });
         let seq = sqlx::query_scalar(
-            "INSERT INTO event (at_ms, kind, body) VALUES (?, 'endpoint.disabled', ?) RETURNING seq",
+            "INSERT INTO event (at_ms, aged_from_ms, kind, body) \
+             VALUES (?, ?, 'endpoint.disabled', ?) RETURNING seq",
         )
         .bind(now_ms)
+        .bind(self.steady_ms())
         .bind(body.to_string())
         .fetch_one(&mut *tx)
         .await?;

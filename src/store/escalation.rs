@@ -1,8 +1,8 @@
 //! Escalation: what nobody has acknowledged in time is told to further endpoints.
 //!
 //! A step is taken once for an alarm, whatever is restarted or repeated: its row, its event, the
-//! deliveries and the audit row are one transaction, as for every change of an alarm. Alarms that
-//! stand in a store in memory escalate when the disk has them.
+//! deliveries and the audit row are one transaction, as for every change of an alarm. A step is due by
+//! steady time, whatever the wall clock is set to. Alarms that stand in a store in memory escalate when the disk has them.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ const DUE_MAX: Duration = Duration::from_secs(24 * 3600);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Escalation {
     pub id: EscalationId,
-    /// Since the alarm was raised.
+    /// Since the alarm was raised, or announced again: nobody could see it while it was shelved.
     pub after: Duration,
     /// Of these kinds; all where it is empty.
     pub kinds: Vec<AlarmKind>,
@@ -65,15 +65,12 @@ impl Store {
 
     async fn due(&self, step: &Escalation) -> Result<Vec<AlarmId>, Fault> {
         let after_ms = i64::try_from(step.after.as_millis()).unwrap_or(i64::MAX);
-        let until_ms = self.now_ms().saturating_sub(after_ms);
+        let until_ms = self.steady_ms().saturating_sub(after_ms);
         let from_ms = until_ms.saturating_sub(DUE_MAX.as_secs().cast_signed() * 1000);
         let mut query = QueryBuilder::<Sqlite>::new(
-            "SELECT id FROM alarm WHERE state = 'raised' AND shelved = 0 AND raised_at_ms > ",
+            "SELECT id FROM alarm WHERE state = 'raised' AND shelved = 0 AND aged_from_ms > ",
         );
-        query.push_bind(from_ms).push(" AND raised_at_ms <= ");
-        query.push_bind(until_ms);
-        // Nobody could see it while it was shelved.
-        query.push(" AND coalesce(unshelved_at_ms, 0) <= ");
+        query.push_bind(from_ms).push(" AND aged_from_ms <= ");
         query.push_bind(until_ms);
         query.push(" AND (ended_at_ms IS NULL OR kind IN (");
         let lasting = [AlarmKind::FallingObject, AlarmKind::EbikeInElevator];
@@ -92,7 +89,7 @@ impl Store {
         query.push(" AND NOT EXISTS (SELECT 1 FROM alarm_escalation e WHERE e.alarm = alarm.id");
         query.push(" AND e.step = ").push_bind(step.id.as_str());
         query
-            .push(") ORDER BY raised_at_ms, id LIMIT ")
+            .push(") ORDER BY aged_from_ms, id LIMIT ")
             .push_bind(BATCH);
         let rows = query.build().fetch_all(&self.0.readers).await?;
         let ids = rows.iter().map(|row| parsed(row, "id"));
@@ -127,7 +124,8 @@ impl Store {
             .await?;
         let detail = known(&mut tx, id).await?;
         let kind = EventKind::AlarmEscalated;
-        let seq = event::append(&mut tx, kind, &detail, now_ms, self.0.durability).await?;
+        let seq =
+            event::append(&mut tx, kind, &detail, self.when(now_ms), self.0.durability).await?;
         for endpoint in &endpoints {
             let alarm = &detail.alarm;
             delivery::queue_step(&mut tx, seq, &step.id, alarm, endpoint, now_ms).await?;

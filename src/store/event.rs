@@ -150,19 +150,27 @@ pub(super) async fn read(
     row.as_ref().map(event_of).transpose()
 }
 
+/// When an event happens: for people, and for its age.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct When {
+    pub(super) at_ms: i64,
+    pub(super) steady_ms: i64,
+}
+
 /// Writes the event that tells how `detail` is now, and returns its seq.
 pub(super) async fn append(
     connection: &mut SqliteConnection,
     kind: EventKind,
     detail: &AlarmDetail,
-    at_ms: i64,
+    when: When,
     durability: Durability,
 ) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar(
-        "INSERT INTO event (at_ms, kind, alarm, camera, site, body) VALUES (?, ?, ?, ?, ?, ?) \
-         RETURNING seq",
+        "INSERT INTO event (at_ms, aged_from_ms, kind, alarm, camera, site, body) \
+         VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING seq",
     )
-    .bind(at_ms)
+    .bind(when.at_ms)
+    .bind(when.steady_ms)
     .bind(kind.as_str())
     .bind(detail.alarm.id.to_string())
     .bind(detail.alarm.camera.as_str())

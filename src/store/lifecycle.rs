@@ -108,10 +108,10 @@ impl Store {
     async fn raise_row(&self, new: &NewAlarm) -> Result<AlarmId, Fault> {
         let now_ms = self.now_ms();
         let mut tx = self.begin().await?;
-        if insert(&mut tx, new).await? == 0 {
+        if insert(&mut tx, new, self.steady_ms()).await? == 0 {
             return Ok(new.id);
         }
-        shelving::shelve_new(&mut tx, new, now_ms).await?;
+        shelving::shelve_new(&mut tx, new, self.steady_ms()).await?;
         let seq = self
             .tell(&mut tx, new.id, EventKind::AlarmRaised, now_ms)
             .await?;
@@ -360,7 +360,7 @@ impl Store {
         now_ms: i64,
     ) -> Result<i64, Fault> {
         let detail = known(tx, id).await?;
-        let seq = event::append(tx, kind, &detail, now_ms, self.0.durability).await?;
+        let seq = event::append(tx, kind, &detail, self.when(now_ms), self.0.durability).await?;
         let endpoints = match kind {
             EventKind::AlarmRaised => delivery::wanting(tx, &self.0.routes, &detail.alarm).await?,
             EventKind::AlarmAssigned | EventKind::AlarmNoted => Vec::new(),
@@ -409,12 +409,13 @@ impl Store {
     }
 }
 
-async fn insert(tx: &mut Tx, new: &NewAlarm) -> Result<u64, sqlx::Error> {
+async fn insert(tx: &mut Tx, new: &NewAlarm, steady_ms: i64) -> Result<u64, sqlx::Error> {
     let alarm = &new.alarm;
     let inserted = sqlx::query(
         "INSERT INTO alarm (id, camera, site, place, kind, state, score, started_at_ms, \
-         raised_at_ms, stream_started_us, stream_raised_us, track, origin, scene_sha256, evidence) \
-         VALUES (?, ?, ?, ?, ?, 'raised', ?, ?, ?, ?, ?, ?, ?, ?, 'pending') \
+         raised_at_ms, stream_started_us, stream_raised_us, track, origin, scene_sha256, evidence, \
+         aged_from_ms) \
+         VALUES (?, ?, ?, ?, ?, 'raised', ?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?) \
          ON CONFLICT (id) DO NOTHING",
     )
     .bind(new.id.to_string())
@@ -430,6 +431,7 @@ async fn insert(tx: &mut Tx, new: &NewAlarm) -> Result<u64, sqlx::Error> {
     .bind(to_json(&alarm.track)?)
     .bind(alarm.origin.as_ref().map(to_json).transpose()?)
     .bind(new.scene_sha256.as_deref())
+    .bind(steady_ms)
     .execute(&mut **tx)
     .await?;
     Ok(inserted.rows_affected())

@@ -37,6 +37,7 @@ pub mod scene;
 pub mod second_factor;
 pub mod session;
 pub mod shelving;
+pub mod steady;
 pub mod ticket;
 pub mod token;
 pub mod transfer;
@@ -76,6 +77,7 @@ pub use scene::{SceneChange, SceneText};
 pub use second_factor::SecondFactor;
 pub use session::{SessionLimits, SessionRecord};
 pub use shelving::{NewShelf, SHELF_MAX, ShelfRecord};
+pub use steady::ClockLeap;
 pub use ticket::{Decision, Made, NewTicket, Scope, TicketId, TicketRecord, TicketState};
 pub use token::{TokenGrant, TokenRecord};
 pub use transfer::{AlarmCopy, Arrival};
@@ -101,6 +103,8 @@ struct Inner {
     keeper: Option<SqlitePool>,
     routes: Vec<Route>,
     clock: Arc<dyn Clock>,
+    /// What ages are counted by; a store in memory shares the disk's.
+    steady: Arc<steady::Watch>,
     /// What pages call people.
     names: name::Names,
     /// The newest event's seq.

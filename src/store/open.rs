@@ -18,6 +18,7 @@ use sqlx::sqlite::{
 use tokio::sync::watch;
 
 use super::error::Fault;
+use super::steady::Watch;
 use super::{Durability, Inner, Route, Store, StoreError};
 use crate::clock::Clock;
 
@@ -93,7 +94,16 @@ impl Store {
             readers,
             keeper: None,
         };
-        Self::start(pools, path, Durability::Disk, routes, clock, Some(lock)).await
+        let steady = Arc::new(Watch::new(clock.as_ref()));
+        let around = Around {
+            routes,
+            clock,
+            steady,
+        };
+        let store = Self::start(pools, path, Durability::Disk, around, Some(lock)).await?;
+        let read = store.read_steady().await;
+        store.named(read)?;
+        Ok(store)
     }
 
     /// Opens the store for accounts and tokens, also beside a running service: SQLite lets one of
@@ -125,6 +135,7 @@ impl Store {
             readers,
             keeper: None,
             routes: Vec::new(),
+            steady: Arc::new(Watch::new(clock.as_ref())),
             clock,
             names: super::name::Names::default(),
             newest: watch::Sender::new(0),
@@ -140,6 +151,27 @@ impl Store {
         routes: Vec<Route>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
+        let steady = Arc::new(Watch::new(clock.as_ref()));
+        Self::in_memory(Around {
+            routes,
+            clock,
+            steady,
+        })
+        .await
+    }
+
+    /// Opens an empty store in memory ([`Store::open_volatile`]) from which alarms can move into this
+    /// one: both count ages alike.
+    pub async fn open_volatile_beside(&self) -> Result<Self, StoreError> {
+        Self::in_memory(Around {
+            routes: self.0.routes.clone(),
+            clock: Arc::clone(&self.0.clock),
+            steady: Arc::clone(&self.0.steady),
+        })
+        .await
+    }
+
+    async fn in_memory(around: Around) -> Result<Self, StoreError> {
         let path = PathBuf::from("the store in memory");
         let named = |source| StoreError::of_sql(&path, source);
         // Its own name each time; connections with the same options share one database.
@@ -154,15 +186,14 @@ impl Store {
             writer,
             keeper,
         };
-        Self::start(pools, path, Durability::Volatile, routes, clock, None).await
+        Self::start(pools, path, Durability::Volatile, around, None).await
     }
 
     async fn start(
         pools: Pools,
         path: PathBuf,
         durability: Durability,
-        routes: Vec<Route>,
-        clock: Arc<dyn Clock>,
+        around: Around,
         lock: Option<File>,
     ) -> Result<Self, StoreError> {
         let store = Self(Arc::new(Inner {
@@ -171,8 +202,9 @@ impl Store {
             writer: pools.writer,
             readers: pools.readers,
             keeper: pools.keeper,
-            routes,
-            clock,
+            routes: around.routes,
+            steady: around.steady,
+            clock: around.clock,
             names: super::name::Names::default(),
             newest: watch::Sender::new(0),
             oldest: AtomicI64::new(0),
@@ -210,6 +242,13 @@ fn shut_out_others(data_dir: &Path) {
     if let Err(error) = shut {
         tracing::warn!(path = %data_dir.display(), %error, "other users of this machine may read the data directory: chmod 700");
     }
+}
+
+/// What a store is opened with.
+struct Around {
+    routes: Vec<Route>,
+    clock: Arc<dyn Clock>,
+    steady: Arc<Watch>,
 }
 
 struct Pools {

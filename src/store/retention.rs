@@ -65,7 +65,7 @@ pub struct EvidenceUse {
 /// Whose evidence may be deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deletable {
-    /// Raised before this moment, Unix milliseconds.
+    /// Raised before this moment of steady time, milliseconds.
     Before(i64),
     Any,
 }
@@ -141,7 +141,7 @@ impl Store {
         self.named(done.map(|_| ()).map_err(Fault::from))
     }
 
-    /// Removes at most `limit` of the oldest events from before `before_ms`, with their deliveries
+    /// Removes at most `limit` of the oldest events from before `before_ms` (steady time), with their deliveries
     /// and attempts, and returns how many. The newest event stays (its seq is the log's end), and so
     /// do events that are still to be delivered and those of alarms that last: their receivers are
     /// to be told of the end.
@@ -229,7 +229,7 @@ impl Store {
         let rows = sqlx::query(
             "SELECT id, (SELECT coalesce(sum(size_bytes), 0) FROM evidence_file WHERE alarm = id) \
              AS bytes FROM alarm WHERE evidence_folder IS NOT NULL AND held_at_ms IS NULL \
-             AND evidence <> 'pending' AND raised_at_ms < ? ORDER BY raised_at_ms, id LIMIT ?",
+             AND evidence <> 'pending' AND aged_from_ms < ? ORDER BY aged_from_ms, id LIMIT ?",
         )
         .bind(before_ms)
         .bind(limit.clamp(1, PAGE_ROWS_MAX))
@@ -303,12 +303,12 @@ impl Store {
         let now_ms = self.now_ms();
         let mut tx = self.begin().await?;
         let removed = sqlx::query(
-            "DELETE FROM event WHERE seq IN (SELECT seq FROM event AS old WHERE at_ms < ? \
+            "DELETE FROM event WHERE seq IN (SELECT seq FROM event AS old WHERE coalesce(aged_from_ms, at_ms) < ? \
              AND seq < (SELECT max(seq) FROM event) \
              AND NOT EXISTS (SELECT 1 FROM delivery WHERE event_seq = old.seq \
              AND state IN ('pending', 'sending')) \
              AND NOT EXISTS (SELECT 1 FROM alarm WHERE id = old.alarm AND ended_at_ms IS NULL) \
-             ORDER BY at_ms, seq LIMIT ?)",
+             ORDER BY coalesce(aged_from_ms, at_ms), seq LIMIT ?)",
         )
         .bind(before_ms)
         .bind(limit.clamp(1, PAGE_ROWS_MAX))

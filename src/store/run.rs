@@ -29,10 +29,12 @@ impl Store {
                 .execute(&self.0.writer)
                 .await;
         let begun = begun.map(|done| RunId(done.last_insert_rowid()));
-        self.named(begun.map_err(Fault::from))
+        let begun = self.named(begun.map_err(Fault::from))?;
+        self.named(self.keep_steady().await)?;
+        Ok(begun)
     }
 
-    /// Commits that the run goes on. A clock that was set back takes nothing away from it.
+    /// Commits that the run goes on, and where steady time is. A clock that was set back takes nothing away from it.
     pub async fn beat(&self, run: RunId) -> Result<(), StoreError> {
         let beaten =
             sqlx::query("UPDATE service_run SET seen_at_ms = max(seen_at_ms, ?) WHERE id = ?")
@@ -40,7 +42,8 @@ impl Store {
                 .bind(run.0)
                 .execute(&self.0.writer)
                 .await;
-        self.named(beaten.map(|_| ()).map_err(Fault::from))
+        self.named(beaten.map(|_| ()).map_err(Fault::from))?;
+        self.named(self.keep_steady().await)
     }
 
     /// Returns the runs that reach into the time from `from_ms` to `to_ms`, oldest first. One that was

@@ -2,7 +2,8 @@
 //! and announced to nobody (ISA-18.2's word and its rules).
 //!
 //! What holds here, because people's lives may hang on it:
-//! - A shelf ends by itself, after [`SHELF_MAX`] at the latest; nothing is ever shelved for good.
+//! - A shelf ends by itself, after [`SHELF_MAX`] at the latest, also where somebody sets the
+//!   clock; nothing is ever shelved for good.
 //! - Only alarms that are raised while it holds are shelved: what was announced stays announced.
 //! - When it ends, what is still going on is announced as if it had just been raised.
 //! - Who shelved what, until when and why is one transaction with its event and its audit row.
@@ -105,15 +106,20 @@ impl Store {
 
     async fn due_shelves(&self) -> Result<Vec<i64>, Fault> {
         let due = sqlx::query_scalar(
-            "SELECT id FROM shelf WHERE ended_at_ms IS NULL AND until_ms <= ? ORDER BY until_ms",
+            "SELECT id FROM shelf WHERE ended_at_ms IS NULL AND holds_until_ms <= ? \
+             ORDER BY holds_until_ms",
         );
-        let due = due.bind(self.now_ms()).fetch_all(&self.0.readers).await?;
+        let due = due
+            .bind(self.steady_ms())
+            .fetch_all(&self.0.readers)
+            .await?;
         Ok(due)
     }
 
     async fn shelve_row(&self, new: &NewShelf, who: &Actor) -> Result<ShelfRecord, Fault> {
         let now_ms = self.now_ms();
         let lasts = new.lasts.min(SHELF_MAX).as_millis();
+        let lasts = i64::try_from(lasts).unwrap_or(i64::MAX / 2);
         let mut tx = self.begin().await?;
         let open: i64 = sqlx::query_scalar("SELECT count(*) FROM shelf WHERE ended_at_ms IS NULL")
             .fetch_one(&mut *tx)
@@ -123,15 +129,16 @@ impl Store {
             return Err(StoreError::TooMany { what, limit }.into());
         }
         let id: i64 = sqlx::query_scalar(
-            "INSERT INTO shelf (camera, kind, reason, begun_at_ms, begun_by, until_ms) \
-             VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
+            "INSERT INTO shelf (camera, kind, reason, begun_at_ms, begun_by, until_ms, \
+             holds_until_ms) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
         )
         .bind(new.camera.as_ref().map(CameraId::as_str))
         .bind(new.kind.map(AlarmKind::as_str))
         .bind(&new.reason)
         .bind(now_ms)
         .bind(who.as_str())
-        .bind(now_ms + i64::try_from(lasts).unwrap_or(i64::MAX / 2))
+        .bind(now_ms + lasts)
+        .bind(self.steady_ms() + lasts)
         .fetch_one(&mut *tx)
         .await?;
         let shelf = read(&mut tx, id).await?;
@@ -180,7 +187,7 @@ impl Store {
                 .parse()
                 .map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
             let alarm = known(tx, id).await?.alarm;
-            if let Some(other) = covering(tx, &alarm.camera, alarm.kind, now_ms).await? {
+            if let Some(other) = covering(tx, &alarm.camera, alarm.kind, self.steady_ms()).await? {
                 let moved = sqlx::query("UPDATE alarm SET shelf = ? WHERE id = ?");
                 let moved = moved.bind(other).bind(id.to_string());
                 moved.execute(&mut **tx).await?;
@@ -192,16 +199,19 @@ impl Store {
     }
 
     async fn announce(&self, tx: &mut Tx, id: AlarmId, now_ms: i64) -> Result<(), Fault> {
-        sqlx::query("UPDATE alarm SET shelved = 0, unshelved_at_ms = ? WHERE id = ?")
-            .bind(now_ms)
-            .bind(id.to_string())
-            .execute(&mut **tx)
-            .await?;
+        sqlx::query(
+            "UPDATE alarm SET shelved = 0, unshelved_at_ms = ?, aged_from_ms = ? WHERE id = ?",
+        )
+        .bind(now_ms)
+        .bind(self.steady_ms())
+        .bind(id.to_string())
+        .execute(&mut **tx)
+        .await?;
         let detail = known(tx, id).await?;
         let told = delivery::told(tx, &self.0.routes, id).await?;
         let wanting = delivery::wanting(tx, &self.0.routes, &detail.alarm).await?;
         let kind = EventKind::AlarmUnshelved;
-        let seq = event::append(tx, kind, &detail, now_ms, self.0.durability).await?;
+        let seq = event::append(tx, kind, &detail, self.when(now_ms), self.0.durability).await?;
         for endpoint in wanting.iter().filter(|endpoint| !told.contains(endpoint)) {
             delivery::queue(tx, seq, kind, &detail.alarm, endpoint, now_ms).await?;
         }
@@ -226,9 +236,11 @@ impl Store {
         now_ms: i64,
     ) -> Result<ShelfRecord, Fault> {
         let seq: i64 = sqlx::query_scalar(
-            "INSERT INTO event (at_ms, kind, camera, body) VALUES (?, ?, ?, ?) RETURNING seq",
+            "INSERT INTO event (at_ms, aged_from_ms, kind, camera, body) VALUES (?, ?, ?, ?, ?) \
+             RETURNING seq",
         )
         .bind(now_ms)
+        .bind(self.steady_ms())
         .bind(kind.as_str())
         .bind(shelf.camera.as_ref().map(CameraId::as_str))
         .bind(to_json(&shelf)?)
@@ -253,14 +265,14 @@ pub(super) async fn covering(
     tx: &mut Tx,
     camera: &CameraId,
     kind: AlarmKind,
-    now_ms: i64,
+    steady_ms: i64,
 ) -> Result<Option<i64>, sqlx::Error> {
     sqlx::query_scalar(
-        "SELECT id FROM shelf WHERE ended_at_ms IS NULL AND until_ms > ? \
+        "SELECT id FROM shelf WHERE ended_at_ms IS NULL AND holds_until_ms > ? \
          AND (camera IS NULL OR camera = ?) AND (kind IS NULL OR kind = ?) \
-         ORDER BY until_ms DESC LIMIT 1",
+         ORDER BY holds_until_ms DESC LIMIT 1",
     )
-    .bind(now_ms)
+    .bind(steady_ms)
     .bind(camera.as_str())
     .bind(kind.as_str())
     .fetch_optional(&mut **tx)
@@ -271,9 +283,9 @@ pub(super) async fn covering(
 pub(super) async fn shelve_new(
     tx: &mut Tx,
     new: &NewAlarm,
-    now_ms: i64,
+    steady_ms: i64,
 ) -> Result<(), sqlx::Error> {
-    let Some(shelf) = covering(tx, &new.camera, new.alarm.kind, now_ms).await? else {
+    let Some(shelf) = covering(tx, &new.camera, new.alarm.kind, steady_ms).await? else {
         return Ok(());
     };
     sqlx::query("UPDATE alarm SET shelf = ?, shelved = 1 WHERE id = ?")

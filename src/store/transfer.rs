@@ -63,6 +63,7 @@ const ALARM: Table = Table {
         "closed_by",
         "disposition",
         "note",
+        "aged_from_ms",
     ],
     of_alarm: "id = ?1 ORDER BY id",
 };
@@ -73,7 +74,15 @@ const FILE: Table = Table {
 };
 const EVENT: Table = Table {
     name: "event",
-    columns: &["at_ms", "kind", "alarm", "camera", "site", "body"],
+    columns: &[
+        "at_ms",
+        "kind",
+        "alarm",
+        "camera",
+        "site",
+        "body",
+        "aged_from_ms",
+    ],
     // What may come more than once is people's, and stays in the store in which they did it.
     of_alarm: "alarm = ?1 AND kind NOT IN ('alarm.assigned', 'alarm.noted', 'alarm.escalated') \
         ORDER BY seq",

@@ -97,6 +97,11 @@ impl Post {
         opened.expect("a store")
     }
 
+    async fn was_escalated(&self, store: &Store, id: AlarmId) -> bool {
+        let detail = store.alarm(id).await.expect("a read").expect("the alarm");
+        !detail.escalations.is_empty()
+    }
+
     async fn raise(&self, store: &Store, camera: &str, kind: AlarmKind) -> AlarmId {
         let mut new = fall(camera, self.clock.now());
         new.alarm.kind = kind;
@@ -232,6 +237,37 @@ async fn what_is_in_hand_or_mended_does_not_escalate() {
     post.clock.advance(Duration::from_secs(25 * 3600));
     let new = step("new", AFTER, &["chief"]);
     assert_eq!(store.escalate(&new).await.expect("a look"), 0);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_delays_no_step_and_loses_none() {
+    let post = Post::new().await;
+    let store = post.open().await;
+    let all = step("all", AFTER, &["chief"]);
+    let first = post.raise(&store, "a", AlarmKind::FallingObject).await;
+    post.clock.advance(AFTER / 2);
+    post.clock.set_back(Duration::from_secs(1800));
+    let second = post.raise(&store, "b", AlarmKind::FallingObject).await;
+    post.clock.advance(AFTER / 2);
+    assert_eq!(store.escalate(&all).await.expect("a look"), 1);
+    assert!(post.was_escalated(&store, first).await && !post.was_escalated(&store, second).await);
+    // Far forward: what waits is neither due at once nor taken for last year's.
+    post.clock.set_forward(Duration::from_secs(400 * 24 * 3600));
+    assert_eq!(store.escalate(&all).await.expect("a look"), 0);
+    post.clock.advance(AFTER / 2);
+    assert_eq!(store.escalate(&all).await.expect("a look"), 1);
+    assert!(post.was_escalated(&store, second).await);
+    // Also where the clock was set back while the service was stopped.
+    let third = post.raise(&store, "c", AlarmKind::FallingObject).await;
+    let run = store.begin_run().await.expect("committed");
+    store.beat(run).await.expect("committed");
+    store.close().await;
+    drop(store);
+    post.clock.set_back(Duration::from_secs(7200));
+    let store = post.open().await;
+    post.clock.advance(AFTER);
+    assert_eq!(store.escalate(&all).await.expect("a look"), 1);
+    assert!(post.was_escalated(&store, third).await);
 }
 
 #[test]

@@ -295,6 +295,45 @@ fn what_a_mask_covers_is_in_the_clip_alone() {
 }
 
 #[test]
+fn the_caption_below_a_picture_in_blocks_can_still_be_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let stream = read(&record(folder.path(), "b.mp4", 30, H264_B));
+    let evidence = write_all(&collect(&stream), folder.path());
+    let home = folder.path().join(&evidence.folder);
+    let copyist = Copyist {
+        folder: home.clone(),
+        track: &[],
+        raised_at_s: RAISED_S,
+        hidden: Hidden::People,
+        facade: None,
+        watermark: None,
+        goes_on: &|| true,
+    };
+    let file = evidence
+        .files
+        .iter()
+        .find(|file| file.name == "snapshot.jpg");
+    let made = folder.path().join("blocks.jpg");
+    copyist
+        .copy(file.expect("it is there"), &made)
+        .expect("a copy");
+    let open = |path: &Path| image::open(path).expect("a picture").to_luma8();
+    let (plain, blocks) = (open(&home.join("snapshot.jpg")), open(&made));
+    assert_eq!(plain.dimensions(), blocks.dimensions());
+    // How much two neighbours differ at the most, among rows.
+    let steepest = |picture: &image::GrayImage, rows: std::ops::Range<u32>| {
+        let at = |x, y| picture.get_pixel(x, y).0[0];
+        let steps = rows.flat_map(|y| (1..picture.width()).map(move |x| (x, y)));
+        steps.map(|(x, y)| at(x, y).abs_diff(at(x - 1, y))).max()
+    };
+    let rows = stream.info.height_px..plain.height();
+    assert!(steepest(&plain, rows.clone()) > Some(100), "letters");
+    let off = rows.flat_map(|y| (0..plain.width()).map(move |x| (x, y)));
+    let off = off.map(|(x, y)| plain.get_pixel(x, y).0[0].abs_diff(blocks.get_pixel(x, y).0[0]));
+    assert!(off.max() < Some(60), "the same letters");
+}
+
+#[test]
 fn a_picture_is_drawn_anew_without_what_was_masked_later() {
     let folder = tempfile::tempdir().expect("a folder");
     let stream = read(&record(folder.path(), "b.mp4", 30, H264_B));

@@ -15,14 +15,14 @@ use plumb::deliver::{Alarms, Client, Delivering};
 use plumb::evidence::room::Disk;
 use plumb::evidence::{Hidden, rendition};
 use plumb::id::AlarmId;
-use plumb::pipeline::retention::Keeper;
+use plumb::pipeline::retention::{Keeper, used_share};
 use plumb::store::{
     Actor, AlarmFilter, AlarmRecord, DeletionRule, EvidenceFile, EvidenceReport, EvidenceState,
     NewAlarm, Store, StoreError,
 };
 use tempfile::TempDir;
 
-use crate::store::{clock, end_of, fall};
+use crate::store::{clock, end_of, fall, full_store, large};
 
 const MIB: u64 = 1 << 20;
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -63,6 +63,19 @@ impl House {
             store,
             keeper,
         }
+    }
+
+    /// Stops the service and starts it again.
+    async fn reopen(&mut self) {
+        self.store.close().await;
+        // The old store's lock lasts as long as it does.
+        let aside = Store::open_volatile(Vec::new(), Arc::clone(&self.clock) as _);
+        let aside = aside.await.expect("a store");
+        self.keeper = keeper(&self.folder, &self.clock, &self.disk, &aside, 1000);
+        self.store = aside;
+        let store = Store::open(self.folder.path(), Vec::new(), Arc::clone(&self.clock) as _);
+        self.store = store.await.expect("it opens again");
+        self.keeper = keeper(&self.folder, &self.clock, &self.disk, &self.store, 1000);
     }
 
     async fn turn(&mut self) {
@@ -188,6 +201,96 @@ async fn evidence_goes_after_its_days_and_the_alarm_says_when_and_why() {
 }
 
 #[tokio::test]
+async fn a_clock_set_forward_makes_no_evidence_older_and_is_told() {
+    let mut house = House::new(1000).await;
+    let old = house.alarm().await;
+    house.clock.advance(50 * DAY);
+    house.turn().await;
+    assert!(house.alarms_of(AlarmKind::ClockLeapt).await.is_empty());
+
+    house.clock.set_forward(365 * DAY);
+    house.turn().await;
+    assert!(house.has_files(old.id));
+    let told = house.alarms_of(AlarmKind::ClockLeapt).await;
+    assert_eq!((told.len(), told[0].ended_at_ms), (1, None));
+    let why = told[0].evidence_reason.as_deref().expect("it says why");
+    assert!(why.contains("+8760.0 h"), "{why}");
+    // Nor are the log's events older by it, and what is recorded meanwhile ages from then on.
+    assert!(
+        !house
+            .store
+            .events_after(0, 500)
+            .await
+            .expect("readable")
+            .is_empty()
+    );
+    let wrong = house.alarm().await;
+    // Set right; told for a day.
+    house.clock.set_back(365 * DAY);
+    house.turn().await;
+    house.clock.advance(DAY);
+    house.turn().await;
+    let told = house.alarms_of(AlarmKind::ClockLeapt).await;
+    assert_eq!(told.len(), 1);
+    assert!(told[0].ended_at_ms.is_some());
+
+    house.clock.advance(38 * DAY);
+    house.turn().await;
+    assert!(house.has_files(old.id));
+    house.clock.advance(DAY);
+    house.turn().await;
+    assert!(!house.has_files(old.id) && house.has_files(wrong.id));
+    house.clock.advance(50 * DAY);
+    house.turn().await;
+    assert!(!house.has_files(wrong.id));
+}
+
+#[tokio::test]
+async fn a_service_that_wakes_in_another_year_deletes_nothing() {
+    let mut house = House::new(1000).await;
+    let run = house.store.begin_run().await.expect("committed");
+    let before = house.alarm().await;
+    house.store.beat(run).await.expect("committed");
+    // A dead battery: 1970, until a time server sets the clock right.
+    let away = house
+        .clock
+        .now()
+        .duration_since(jiff::Timestamp::UNIX_EPOCH);
+    house.clock.set_back(away.unsigned_abs());
+    house.reopen().await;
+    let run = house.store.begin_run().await.expect("committed");
+    let meanwhile = house.alarm().await;
+    house.turn().await;
+    assert_eq!(house.alarms_of(AlarmKind::ClockLeapt).await.len(), 1);
+    house.store.beat(run).await.expect("committed");
+    house.clock.set_forward(away.unsigned_abs());
+    house.turn().await;
+    assert!(house.has_files(before.id) && house.has_files(meanwhile.id));
+    // The same the other way round, over a start.
+    house.clock.set_forward(1000 * DAY);
+    house.reopen().await;
+    house.turn().await;
+    assert!(house.has_files(before.id) && house.has_files(meanwhile.id));
+    house.clock.advance(91 * DAY);
+    house.turn().await;
+    assert!(!house.has_files(before.id) && !house.has_files(meanwhile.id));
+}
+
+#[tokio::test]
+async fn days_in_which_the_machine_was_off_count_for_the_age_of_evidence() {
+    let mut house = House::new(1000).await;
+    let run = house.store.begin_run().await.expect("committed");
+    let old = house.alarm().await;
+    house.clock.advance(88 * DAY);
+    house.store.beat(run).await.expect("committed");
+    house.clock.advance(2 * DAY);
+    house.reopen().await;
+    house.turn().await;
+    assert!(!house.has_files(old.id));
+    assert!(house.alarms_of(AlarmKind::ClockLeapt).await.is_empty());
+}
+
+#[tokio::test]
 async fn a_hold_survives_age_and_room_until_it_is_released() {
     let mut house = House::new(10).await;
     let held = house.alarm().await;
@@ -291,6 +394,17 @@ async fn a_disk_that_others_have_filled_is_told_also_when_no_evidence_is_left() 
     house.turn().await;
     let ended = house.alarms_of(AlarmKind::DiskFull).await;
     assert!(ended[0].ended_at_ms.is_some());
+}
+
+#[tokio::test]
+async fn a_disk_on_which_nothing_can_be_deleted_any_more_is_full() {
+    let clock = clock();
+    let store = full_store(Vec::new(), &clock).await;
+    let refused = store.raise(&large(fall("facade-1", clock.now()))).await;
+    let error = refused.expect_err("there is no room");
+    assert_eq!(used_share(&Err(error)), Some(1.0));
+    assert_eq!(used_share(&Err(StoreError::NoDisk)), None);
+    assert_eq!(used_share(&Ok(0.4)), Some(0.4));
 }
 
 #[tokio::test]

@@ -181,6 +181,22 @@ async fn a_shelf_ends_by_itself_also_after_a_restart_and_what_goes_on_is_announc
 }
 
 #[tokio::test]
+async fn a_clock_that_is_set_back_makes_no_shelf_hold_longer() {
+    let house = House::new().await;
+    house.shelve(&shelf(Some("lift"), None, HOUR)).await;
+    house.clock.set_back(HOUR * 5);
+    house.clock.advance(HOUR / 2);
+    let under = house.raise("lift", AlarmKind::EbikeInElevator).await.id;
+    assert!(!house.on_board().await.contains(&under));
+    house.clock.advance(HOUR / 2);
+    // What comes now is announced, also before the next look ends the shelf.
+    let after = house.raise("lift", AlarmKind::EbikeInElevator).await.id;
+    assert_eq!(house.store.end_due_shelves().await.expect("a look"), 1);
+    let on_board = house.on_board().await;
+    assert!(on_board.contains(&under) && on_board.contains(&after));
+}
+
+#[tokio::test]
 async fn what_another_shelf_covers_stays_shelved_when_one_is_ended_by_hand() {
     let house = House::new().await;
     let kind = Some(AlarmKind::EbikeInElevator);

@@ -22,7 +22,7 @@ use crate::http::query::Query;
 use crate::http::replays::kind_of;
 use crate::http::v1::alarms::find;
 use crate::http::{Api, Service, judged_facade, renditions, sight};
-use crate::id::AlarmId;
+use crate::id::{AlarmId, SERVICE};
 use crate::scene::facade::FacadeScene;
 use crate::store::{AlarmDetail, Deletion, EscalationRecord, EvidenceState, Hold, NoteRecord};
 
@@ -37,6 +37,10 @@ struct AlarmPage {
     may_hold: bool,
     hold: Option<Hold>,
     deletion: Option<Deletion>,
+    /// Of the disk or the clock: no camera saw anything.
+    is_of_service: bool,
+    /// There is evidence, or will be: it can be held, and leave the house.
+    may_leave: bool,
     may_mend: bool,
     handlers: Vec<Handler>,
     may_replay: bool,
@@ -121,6 +125,8 @@ pub(crate) async fn show(
         may_hold: frame.is(&[Role::Manager]),
         hold: detail.alarm.hold.clone().map(|hold| named_hold(api, hold)),
         deletion: detail.alarm.evidence_deleted,
+        is_of_service: detail.alarm.camera.as_str() == SERVICE,
+        may_leave: detail.alarm.evidence != EvidenceState::Missing || !detail.files.is_empty(),
         may_mend: frame.is(&[Role::Manager]),
         may_replay: frame.is(&[Role::Auditor])
             && kind_of(detail.alarm.kind).is_some()
@@ -159,7 +165,7 @@ pub(crate) async fn show(
         deliveries: detail
             .deliveries
             .into_iter()
-            .map(|delivery| DeliveryView::new(t, delivery))
+            .map(|delivery| DeliveryView::new(language, delivery))
             .collect(),
         frame,
     })

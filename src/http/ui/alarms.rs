@@ -36,6 +36,8 @@ struct AlarmsPage {
     alarms: Vec<AlarmView>,
     /// The way to older ones.
     next: Option<String>,
+    /// That some are left out.
+    is_narrow: bool,
 }
 
 /// What a form asks for: a field that is left empty does not matter.
@@ -154,6 +156,7 @@ pub(crate) async fn show(
             .map(|alarm| AlarmView::new(api, t, alarm))
             .collect(),
         next,
+        is_narrow: wanted.texts.iter().any(|(_, text)| !text.is_empty()),
     })
 }
 

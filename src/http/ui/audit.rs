@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::language::Language;
+use super::texts::deeds;
 use super::{Frame, page};
 use crate::http::Service;
 use crate::http::access::Principal;
@@ -15,29 +16,6 @@ use crate::http::query::Query;
 use crate::http::v1::audit::Wanted;
 use crate::store::{AuditFilter, AuditOutcome, AuditRecord};
 
-/// What there is to be chosen from when somebody types; others may be typed.
-const ACTIONS: &[&str] = &[
-    "session.begun",
-    "session.ended",
-    "evidence.seen",
-    "picture.seen",
-    "route.asked",
-    "alarm.raised",
-    "alarm.acknowledged",
-    "alarm.assigned",
-    "alarm.noted",
-    "alarm.closed",
-    "delivery.requeued",
-    "replay.begun",
-    "replay.ended",
-    "account.added",
-    "account.roles",
-    "account.password",
-    "account.disabled",
-    "token.added",
-    "token.revoked",
-];
-
 #[derive(Template)]
 #[template(path = "audit.html", config = "src/http/ui/askama.toml")]
 struct AuditPage {
@@ -45,7 +23,8 @@ struct AuditPage {
     who: String,
     action: String,
     object: String,
-    actions: &'static [&'static str],
+    /// What there is to be chosen from when somebody types; others may be typed.
+    actions: Vec<(&'static str, &'static str)>,
     rows: Vec<RowView>,
     next: Option<String>,
 }
@@ -55,14 +34,17 @@ struct RowView {
     at_ms: i64,
     who: String,
     action: String,
+    /// What the reader calls it.
+    deed: &'static str,
     object: String,
     is_refused: bool,
     detail: Option<String>,
 }
 
-impl From<AuditRecord> for RowView {
-    fn from(row: AuditRecord) -> Self {
+impl RowView {
+    fn new(language: Language, row: AuditRecord) -> Self {
         Self {
+            deed: deeds::deed(language, &row.action),
             seq: row.seq,
             at_ms: row.at_ms,
             who: row.who,
@@ -102,9 +84,12 @@ pub(crate) async fn show(
         who: text(&filter.who),
         action: text(&filter.action),
         object: text(&filter.object),
-        actions: ACTIONS,
+        actions: deeds::deeds(language).collect(),
         next: oldest.map(|before| address(&filter, Some(before))),
-        rows: rows.into_iter().map(RowView::from).collect(),
+        rows: rows
+            .into_iter()
+            .map(|row| RowView::new(language, row))
+            .collect(),
     })
 }
 

@@ -37,6 +37,8 @@ struct BoardPage {
     /// There are more unacknowledged ones than are shown.
     more: bool,
     taken: Vec<AlarmView>,
+    /// There are more in somebody's hands than are shown.
+    more_taken: bool,
     may_handle: bool,
     shelves: Vec<ShelfView>,
     handlers: Vec<Handler>,
@@ -92,6 +94,7 @@ pub(crate) async fn show(
         seq,
         more: raised.next.is_some(),
         raised: views(raised.items),
+        more_taken: taken.next.is_some(),
         taken: views(taken.items),
         shelves: shelves::open(&service, t).await?,
         handlers: handlers(&service).await?,

@@ -104,7 +104,7 @@ pub(crate) async fn show(
         outbox: api.store.outbox_counts().await?,
         dead: dead
             .into_iter()
-            .map(|delivery| DeliveryView::new(t, delivery))
+            .map(|delivery| DeliveryView::new(language, delivery))
             .collect(),
         frame,
     })

@@ -31,7 +31,7 @@ const WINDOW_SHARE: f64 = 0.06;
 const AGAIN: usize = 2;
 const PLACES_MAX: usize = 50;
 /// Alarms that are linked for each place; the rest is in the list.
-const LINKS_MAX: usize = 5;
+const LINKS_MAX: usize = 3;
 
 #[derive(Template)]
 #[template(path = "places.html", config = "src/http/ui/askama.toml")]

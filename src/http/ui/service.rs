@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::language::Language;
-use super::texts::Texts;
+use super::texts::{Texts, fill};
 use super::view::camera_name;
 use super::{Frame, page};
 use crate::auth::Role;
@@ -39,7 +39,7 @@ struct Check {
     what: String,
     tone: &'static str,
     word: &'static str,
-    /// In the reader's words; empty where there is only the detail.
+    /// In the reader's words.
     told: String,
     /// In English, as logs and `plumb check` say it.
     detail: String,
@@ -123,10 +123,10 @@ async fn shown(
     language: Language,
     found: Option<Vec<Check>>,
 ) -> Result<Response, ApiError> {
-    let (api, t) = (&service.api, language.texts());
-    let mut checks = own_checks(service, t).await;
-    checks.extend(camera_checks(api, t));
-    checks.extend(endpoint_checks(api, t).await?);
+    let api = &service.api;
+    let mut checks = own_checks(service, language).await;
+    checks.extend(camera_checks(api, language));
+    checks.extend(endpoint_checks(api, language).await?);
     let text = figures::render(api).await?;
     let frame = Frame::of(language, "/service", who);
     page(&ServicePage {
@@ -140,27 +140,54 @@ async fn shown(
     })
 }
 
-fn observed(t: &'static Texts, what: String, result: Result<String, String>) -> Check {
-    let (tone, word, detail) = match result {
-        Ok(detail) => ("good", t.service_ok, detail),
-        Err(detail) => ("bad", t.service_bad, detail),
-    };
-    Check {
-        what,
-        tone,
-        word,
-        told: String::new(),
-        detail,
+/// What the service observes of one thing: in the reader's words, and what logs say of it.
+struct Observed {
+    is_well: bool,
+    told: String,
+    detail: String,
+}
+
+impl Observed {
+    fn well(told: impl Into<String>) -> Self {
+        Self {
+            is_well: true,
+            told: told.into(),
+            detail: String::new(),
+        }
+    }
+
+    fn bad(told: impl Into<String>, detail: Option<String>) -> Self {
+        Self {
+            is_well: false,
+            told: told.into(),
+            detail: detail.unwrap_or_default(),
+        }
+    }
+
+    fn of(self, t: &'static Texts, what: String) -> Check {
+        let (tone, word) = match self.is_well {
+            true => ("good", t.service_ok),
+            false => ("bad", t.service_bad),
+        };
+        Check {
+            what,
+            tone,
+            word,
+            told: self.told,
+            detail: self.detail,
+        }
     }
 }
 
 /// The store, the threads, the models, the key of the audit log, the encryption.
-async fn own_checks(service: &Service, t: &'static Texts) -> Vec<Check> {
-    let api = &service.api;
+async fn own_checks(service: &Service, language: Language) -> Vec<Check> {
+    let (api, t, c) = (&service.api, language.texts(), language.checks());
     let reasons = status::reasons(service).await;
-    let ready = match reasons.is_empty() {
-        true => Ok("the store takes writes, every thread is alive".to_owned()),
-        false => Err(reasons.join("; ")),
+    let ready = if reasons.is_empty() {
+        Observed::well(c.ready)
+    } else {
+        let told: Vec<String> = reasons.iter().map(|why| c.not_ready(why)).collect();
+        Observed::bad(told.join("; "), None)
     };
     let kinds = [Kind::Facade, Kind::Elevator];
     let models = api.replayer.iter().flat_map(|replayer| {
@@ -174,22 +201,23 @@ async fn own_checks(service: &Service, t: &'static Texts) -> Vec<Check> {
         })
         .collect();
     let key = match &api.audit_key {
-        Some(key) => Ok(format!("{} {}", key.signing().as_str(), key.public())),
-        None => Err("the log is in memory only: nothing signs it".to_owned()),
+        Some(key) => Observed::well(format!("{} {}", key.signing().as_str(), key.public())),
+        None => Observed::bad(c.no_key, None),
     };
     let tls = match &api.tls {
-        Some(_) => "by the service itself".to_owned(),
-        None => "not by the service: a proxy, or plain http".to_owned(),
+        Some(_) => c.tls_own,
+        None => c.tls_elsewhere,
     };
     vec![
-        observed(t, t.service_ready.to_owned(), ready),
-        observed(t, t.service_models.to_owned(), Ok(models.join(", "))),
-        observed(t, t.service_audit_key.to_owned(), key),
-        observed(t, "TLS".to_owned(), Ok(tls)),
+        ready.of(t, t.service_ready.to_owned()),
+        Observed::well(models.join(", ")).of(t, t.service_models.to_owned()),
+        key.of(t, t.service_audit_key.to_owned()),
+        Observed::well(tls).of(t, "TLS".to_owned()),
     ]
 }
 
-fn camera_checks(api: &Api, t: &'static Texts) -> Vec<Check> {
+fn camera_checks(api: &Api, language: Language) -> Vec<Check> {
+    let (t, c) = (language.texts(), language.checks());
     let mut board = api.board.snapshot();
     let judged = api.cameras.iter().map(|camera| {
         let health = board.remove(&camera.id).unwrap_or_default();
@@ -197,31 +225,36 @@ fn camera_checks(api: &Api, t: &'static Texts) -> Vec<Check> {
         let shown = format!("{format} {}x{}", health.width_px, health.height_px);
         let result = match health.link {
             Link::Online if health.faults.is_empty() => {
-                Ok(format!("{shown}, {:.1} frames a second", health.fps))
+                let fps = format!("{:.1}", health.fps);
+                Observed::well(fill(c.frames, &[&shown, &fps]))
             }
-            Link::Online => Err(format!("{shown}: {}", health.faults.join(", "))),
-            Link::Connecting => Err("it is being connected".to_owned()),
-            Link::Offline => Err(health.error.unwrap_or_else(|| "offline".to_owned())),
+            Link::Online => {
+                let faults = health.faults.iter().map(|fault| t.kind_named(fault));
+                let faults: Vec<&str> = faults.collect();
+                Observed::bad(format!("{shown}: {}", faults.join(", ")), None)
+            }
+            Link::Connecting => Observed::bad(c.connecting, None),
+            Link::Offline => Observed::bad(c.offline, health.error),
         };
-        let what = format!("{} {}", t.camera, camera_name(api, &camera.id));
-        observed(t, what, result)
+        result.of(t, format!("{} {}", t.camera, camera_name(api, &camera.id)))
     });
     judged.collect()
 }
 
-async fn endpoint_checks(api: &Api, t: &'static Texts) -> Result<Vec<Check>, ApiError> {
+async fn endpoint_checks(api: &Api, language: Language) -> Result<Vec<Check>, ApiError> {
+    let (t, c) = (language.texts(), language.checks());
     let counts = api.store.outbox_counts().await?;
     let endpoints = api.store.endpoints().await?;
     let judged = endpoints.into_iter().map(|endpoint| {
         let count = counts.iter().find(|count| count.endpoint == endpoint.id);
         let (pending, dead) = count.map_or((0, 0), |count| (count.pending, count.dead));
-        let waiting = format!("{pending} waiting, {dead} given up");
+        let waiting = fill(c.waiting, &[&pending, &dead]);
         let result = match endpoint.disabled_reason {
-            Some(reason) => Err(format!("switched off: {reason}; {waiting}")),
-            None if dead > 0 => Err(waiting),
-            None => Ok(waiting),
+            Some(reason) => Observed::bad(fill(c.switched_off, &[&waiting]), Some(reason)),
+            None if dead > 0 => Observed::bad(waiting, None),
+            None => Observed::well(waiting),
         };
-        observed(t, format!("{} {}", t.receiver, endpoint.id), result)
+        result.of(t, format!("{} {}", t.receiver, endpoint.id))
     });
     Ok(judged.collect())
 }

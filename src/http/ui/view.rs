@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::texts::{Texts, fill};
+use super::language::Language;
+use super::texts::{Texts, deeds, fill};
 use crate::alarm::{AlarmKind, Origin};
 use crate::health::{CameraHealth, Link};
 use crate::http::Api;
@@ -200,6 +201,8 @@ pub(super) struct DeliveryView {
     pub(super) id: String,
     pub(super) endpoint: String,
     pub(super) event: &'static str,
+    /// What the reader calls it.
+    pub(super) deed: &'static str,
     pub(super) state: &'static str,
     pub(super) state_text: &'static str,
     pub(super) created_at_ms: i64,
@@ -208,7 +211,8 @@ pub(super) struct DeliveryView {
 }
 
 impl DeliveryView {
-    pub(super) fn new(t: &'static Texts, delivery: DeliveryRecord) -> Self {
+    pub(super) fn new(language: Language, delivery: DeliveryRecord) -> Self {
+        let t = language.texts();
         let (state, state_text) = match delivery.state {
             DeliveryState::Pending => ("pending", t.delivery_pending),
             DeliveryState::Sending => ("sending", t.delivery_sending),
@@ -220,6 +224,7 @@ impl DeliveryView {
             id: delivery.id.to_string(),
             endpoint: delivery.endpoint.to_string(),
             event: delivery.event.as_str(),
+            deed: deeds::deed(language, delivery.event.as_str()),
             state,
             state_text,
             created_at_ms: delivery.created_at_ms,

@@ -26,7 +26,7 @@ const LIMIT_MAX: u32 = 200;
 const NOTE_CHARS_MAX: usize = 2000;
 
 const KINDS: &str = "falling_object, ebike_in_elevator, no_picture, frozen_picture, occluded, \
-    view_moved, shake, slow_frames, clock_drift, flooded, disk_filling or disk_full";
+    view_moved, shake, slow_frames, clock_drift, flooded, disk_filling, disk_full or clock_leapt";
 
 const DISPOSITIONS: &str = "confirmed, false_alarm, technical or test";
 

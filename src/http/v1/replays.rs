@@ -18,7 +18,7 @@ use crate::http::query::{Given, NoQuery, Parameters, Query, shortened};
 use crate::http::replays::{self, RecordingFile, Task};
 use crate::http::{Api, SceneInForce, Service};
 use crate::id::{AlarmId, CameraId};
-use crate::store::{Actor, ReplayOf, ReplayRecord};
+use crate::store::{Actor, ReplayOf, ReplayRecord, ReplayState};
 
 const LIMIT_DEFAULT: u32 = 50;
 const LIMIT_MAX: u32 = 200;
@@ -178,7 +178,8 @@ pub(crate) async fn cancel(
     _: NoQuery,
 ) -> Result<Json<ReplayWhole>, ApiError> {
     let found = find(&service, &id).await?;
-    if !service.replays.cancel(found.replay.id) {
+    let runs = found.replay.state == ReplayState::Running;
+    if !runs || !service.replays.cancel(found.replay.id) {
         return Err(ApiError::Conflict {
             detail: "The replay does not run any more.".to_owned(),
         });

@@ -243,18 +243,22 @@ impl Browser {
         pdf
     }
 
-    /// Writes the whole page as a picture into the folder of screenshots.
-    pub(super) async fn shoot(&self, name: &str) {
+    /// Returns the PNG of what the page shows, as a camera before the screen would see it.
+    pub(super) async fn seen(&self) -> Vec<u8> {
         let params = json!({ "format": "png", "captureBeyondViewport": true });
-        let cmd = "Page.captureScreenshot";
-        let shot = self
-            .send("/goog/cdp/execute", json!({ "cmd": cmd, "params": params }))
-            .await;
+        let body = json!({ "cmd": "Page.captureScreenshot", "params": params });
+        let shot = self.send("/goog/cdp/execute", body).await;
         let data = shot["data"].as_str().expect("base64");
         let bytes = base64::engine::general_purpose::STANDARD.decode(data);
+        bytes.expect("base64")
+    }
+
+    /// Writes the whole page as a picture into the folder of screenshots.
+    pub(super) async fn shoot(&self, name: &str) {
+        let bytes = self.seen().await;
         let folder = screenshots();
         fs::create_dir_all(&folder).expect("writable");
-        fs::write(folder.join(format!("{name}.png")), bytes.expect("base64")).expect("writable");
+        fs::write(folder.join(format!("{name}.png")), bytes).expect("writable");
     }
 }
 

@@ -111,6 +111,16 @@ async fn turned_on(browser: &Browser, home: &Home) -> (TotpSecret, String) {
     let secret = begun(home, "mei").await;
     let shown = browser.text("#totp-secret").await.replace(' ', "");
     assert_eq!(shown, secret.base32());
+    for width_px in [1440, 390] {
+        browser.resize(width_px).await;
+        let scanned = scanned(&browser.seen().await);
+        assert!(scanned.starts_with("otpauth://totp/"), "{scanned}");
+        let url = reqwest::Url::parse(&scanned).expect("a URL");
+        let said: std::collections::HashMap<_, _> = url.query_pairs().collect();
+        assert_eq!(said["secret"], secret.base32());
+        assert!(url.path().contains("mei"), "{scanned}");
+    }
+    browser.resize(1440).await;
     for language in ["zh", "en"] {
         shoot_here(browser, "account-qr", language).await;
     }
@@ -128,6 +138,18 @@ async fn turned_on(browser: &Browser, home: &Home) -> (TotpSecret, String) {
     browser.click("#recovery a").await;
     browser.wait_for("!document.querySelector('.codes')").await;
     (secret, first)
+}
+
+/// Reads the one QR code on a page, as an authenticator app's scanner does.
+fn scanned(page: &[u8]) -> String {
+    let page = image::load_from_memory(page).expect("a PNG").to_luma8();
+    let (width, height) = (page.width() as usize, page.height() as usize);
+    let mut page = rqrr::PreparedImage::prepare_from_greyscale(width, height, |x, y| {
+        page.as_raw()[y * width + x]
+    });
+    let codes = page.detect_grids();
+    assert_eq!(codes.len(), 1, "one code is found");
+    codes[0].decode().expect("it can be read").1
 }
 
 /// The way back where no admin is at hand.

@@ -35,17 +35,29 @@ function watchPictures(root) {
 
 function count() {
   for (const [list, name] of [[lists.raised, "raised"], [lists.acknowledged, "taken"]]) {
-    document.getElementById(`${name}-count`).textContent = list.children.length;
+    const more = name in board.dataset ? "+" : "";
+    document.getElementById(`${name}-count`).textContent = `${list.children.length}${more}`;
     document.getElementById(`${name}-empty`).hidden = list.children.length > 0;
   }
   const open = [...lists.raised.children].filter(isEvent).length;
   document.title = (open ? `(${open}) ` : "") + `${board.dataset.title} · Plumb`;
 }
 
+/** Alarms whose cards could not be loaded: each is tried again, or it would be missing. */
+const owed = new Set();
+const AGAIN_MS = 2000;
+
 /** Loads the alarm's card anew and puts it where it belongs. */
 async function refresh(id) {
   const answer = await fetch(`/board/alarms/${id}`).catch(() => undefined);
-  if (!answer?.ok || answer.redirected) return;
+  // Gone, or nobody is signed in any more: the stream says so.
+  const isFinal = answer?.redirected || (answer?.status >= 400 && answer.status < 500 && answer.status !== 429);
+  if (!answer?.ok && !isFinal) {
+    owed.add(id);
+    return;
+  }
+  owed.delete(id);
+  if (!answer.ok || answer.redirected) return;
   const holder = document.createElement("template");
   holder.innerHTML = await answer.text();
   const card = holder.content.querySelector("article");
@@ -78,9 +90,11 @@ async function refreshShelves() {
 
 function ages() {
   const { ago } = board.dataset;
+  const units = board.dataset.units.split("|");
   for (const age of board.querySelectorAll("[data-age]")) {
     const s = Math.max(0, Math.round((Date.now() - Number(age.dataset.age)) / 1000));
-    const text = s < 60 ? `${s} s` : s < 3600 ? `${Math.floor(s / 60)} min` : s < 172800 ? `${Math.floor(s / 3600)} h` : `${Math.floor(s / 86400)} d`;
+    const [count, unit] = s < 60 ? [s, 0] : s < 3600 ? [s / 60, 1] : s < 172800 ? [s / 3600, 2] : [s / 86400, 3];
+    const text = `${Math.floor(count)}${units[unit]}`;
     age.textContent = ago.replace("{}", text);
   }
 }
@@ -134,8 +148,11 @@ watchPictures(board);
 ages();
 count();
 setInterval(ages, 1000);
-// One after the other: two events of one alarm must not overtake each other.
 let turn = Promise.resolve();
+setInterval(() => {
+  for (const id of owed) turn = turn.then(() => (owed.has(id) ? refresh(id) : undefined));
+}, AGAIN_MS);
+// One after the other: two events of one alarm must not overtake each other.
 listen(Number(board.dataset.seq), (id, kind) => {
   turn = turn.then(() => (kind.startsWith("shelf.") ? refreshShelves() : refresh(id)));
 }, show);

@@ -34,6 +34,8 @@ export class Sound {
   }
 
   show() {
+    // Not for longer where the clock was set back meanwhile.
+    if (this.silentUntil - Date.now() > SILENCE_MS) this.silentUntil = 0;
     const left = Math.ceil((this.silentUntil - Date.now()) / 1000);
     const { off, on, silent } = this.button.dataset;
     const clock = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;

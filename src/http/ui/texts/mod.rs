@@ -26,6 +26,7 @@ macro_rules! texts {
 
 pub(crate) mod account;
 pub(crate) mod checks;
+pub(crate) mod deeds;
 pub(crate) mod reasons;
 pub(crate) mod records;
 pub(crate) mod sight;
@@ -96,6 +97,8 @@ texts!(
     key_sound,
     needs_script,
     ago,
+    age_units,
+    no_picture_yet,
     // An alarm.
     score,
     ended,
@@ -150,6 +153,7 @@ texts!(
     kind_flooded,
     kind_disk_filling,
     kind_disk_full,
+    kind_clock_leapt,
     floor_exact,
     floor_between,
     floor_word,
@@ -208,6 +212,7 @@ texts!(
     from_day,
     to_day,
     search,
+    filters,
     clear,
     who,
     older,

@@ -34,11 +34,12 @@ impl Texts {
             AlarmKind::Flooded => self.kind_flooded,
             AlarmKind::DiskFilling => self.kind_disk_filling,
             AlarmKind::DiskFull => self.kind_disk_full,
+            AlarmKind::ClockLeapt => self.kind_clock_leapt,
         }
     }
 
     /// Returns all kinds of alarm, with the word that filters use.
-    pub(crate) fn kinds(&self) -> [(&'static str, &'static str); 12] {
+    pub(crate) fn kinds(&self) -> [(&'static str, &'static str); 13] {
         use AlarmKind as K;
         let kinds = [
             K::FallingObject,
@@ -53,6 +54,7 @@ impl Texts {
             K::Flooded,
             K::DiskFilling,
             K::DiskFull,
+            K::ClockLeapt,
         ];
         kinds.map(|kind| (kind.as_str(), self.kind_of(kind)))
     }

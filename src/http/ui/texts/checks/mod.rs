@@ -8,6 +8,7 @@ pub(crate) use zh::ZH;
 
 use super::fill;
 use crate::http::checks::{Well, Why};
+use crate::http::status::{NotReady, Unwritable};
 
 texts!(
     check,
@@ -32,6 +33,25 @@ texts!(
     no_picture,
     refused,
     late,
+    // What the service observes of itself.
+    ready,
+    stopping,
+    in_memory,
+    silent,
+    full,
+    read_only,
+    damaged,
+    held,
+    unwritable,
+    dead,
+    no_key,
+    tls_own,
+    tls_elsewhere,
+    frames,
+    connecting,
+    offline,
+    waiting,
+    switched_off,
 );
 
 impl Texts {
@@ -57,6 +77,24 @@ impl Texts {
             Well::Answered(_) => self.answered.to_owned(),
             Well::Noted(_) => self.check_note.to_owned(),
         }
+    }
+
+    /// Returns why the service cannot do its work, in the reader's words.
+    pub(crate) fn not_ready(&self, why: &NotReady) -> String {
+        match why {
+            NotReady::Stopping => self.stopping,
+            NotReady::Dead(name) => return fill(self.dead, &[name]),
+            NotReady::Unwritable(why) => match why {
+                Unwritable::InMemory => self.in_memory,
+                Unwritable::Silent => self.silent,
+                Unwritable::Full => self.full,
+                Unwritable::ReadOnly => self.read_only,
+                Unwritable::Damaged => self.damaged,
+                Unwritable::Held => self.held,
+                Unwritable::Other => self.unwritable,
+            },
+        }
+        .to_owned()
     }
 
     /// Returns what is not well, in the reader's words.

@@ -74,6 +74,8 @@ pub(crate) const EN: Texts = Texts {
     gap_no_camera: "no camera",
     gap_offline: "offline now",
     gap_too_short: "under 90 % of the time",
+    gap_no_hours: "the service ran for less than 6 minutes of this time",
+    no_hours: "no hours yet",
     gap_no_scene: "no scene with floor lines",
     gap_no_openings: "no openings drawn",
     gap_floors: "floors {} to {} not watched whole",

@@ -2,7 +2,7 @@
 
 use super::super::fill;
 use super::Texts;
-use crate::report::{Acceptance, Figure, Gap, Rate};
+use crate::report::{Acceptance, Figure, Gap, Item, Rate};
 use crate::store::Span;
 
 impl Texts {
@@ -25,6 +25,14 @@ impl Texts {
         text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
     }
 
+    /// Returns a number of a thing; empty where it has none yet.
+    fn amount_of(&self, item: &Item, amount: &f64) -> String {
+        match item.of > 0.0 || !item.gaps.contains(&Gap::NoHours) {
+            true => self.amount(amount),
+            false => String::new(),
+        }
+    }
+
     /// Returns a share in percent.
     pub(crate) fn percent(&self, share: &f64) -> String {
         // Never rounded up to what is wanted.
@@ -42,6 +50,7 @@ impl Texts {
             Gap::NoCamera => self.gap_no_camera,
             Gap::Offline => self.gap_offline,
             Gap::TooShort => self.gap_too_short,
+            Gap::NoHours => self.gap_no_hours,
             Gap::NoScene => self.gap_no_scene,
             Gap::NoOpenings => self.gap_no_openings,
             Gap::Floors { from, to } => return fill(self.gap_floors, &[&from, &to]),
@@ -77,8 +86,8 @@ impl Texts {
                         site.name.clone(),
                         self.figure_of(&rate.figure).to_owned(),
                         item.name.clone(),
-                        self.amount(&item.counts),
-                        self.amount(&item.of),
+                        self.amount_of(item, &item.counts),
+                        self.amount_of(item, &item.of),
                         String::new(),
                         String::new(),
                         self.gap_list(&item.gaps),
@@ -110,16 +119,24 @@ impl Texts {
     }
 
     fn rate_row(&self, site: &str, rate: &Rate) -> Vec<String> {
+        let (numerator, denominator, why) = match rate.lacks_hours() {
+            true => (String::new(), String::new(), self.no_hours),
+            false => (
+                self.amount(&rate.numerator),
+                self.amount(&rate.denominator),
+                "",
+            ),
+        };
         vec![
             site.to_owned(),
             self.figure_of(&rate.figure).to_owned(),
             String::new(),
-            self.amount(&rate.numerator),
-            self.amount(&rate.denominator),
+            numerator,
+            denominator,
             rate.share
                 .map_or(String::new(), |share| self.percent(&share)),
             self.percent(&rate.wanted),
-            String::new(),
+            why.to_owned(),
         ]
     }
 }

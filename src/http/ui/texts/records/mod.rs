@@ -83,6 +83,8 @@ texts!(
     gap_no_camera,
     gap_offline,
     gap_too_short,
+    gap_no_hours,
+    no_hours,
     gap_no_scene,
     gap_no_openings,
     gap_floors,

@@ -74,6 +74,8 @@ pub(crate) const ZH: Texts = Texts {
     gap_no_camera: "无摄像机",
     gap_offline: "当前离线",
     gap_too_short: "不足九成时间",
+    gap_no_hours: "该时段内服务运行不足 6 分钟",
+    no_hours: "暂无时长",
     gap_no_scene: "未标定楼层线",
     gap_no_openings: "未标注窗户",
     gap_floors: "第 {} 至 {} 层未完整覆盖",
