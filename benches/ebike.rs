@@ -59,6 +59,7 @@ fn stages(criterion: &mut Criterion) {
     let overlap = Overlap {
         iou_max: 0.6,
         share_max: 0.8,
+        mean_iou: 0.45,
     };
     criterion.bench_function("ebike boxes", |bencher| {
         bencher.iter(|| boxes::suppress(boxes::decode(raw.view(), &priors, &least), overlap));

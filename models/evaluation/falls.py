@@ -10,6 +10,7 @@ from . import facades, material
 from .facades import Clip, Fall
 from .figures import aim, percentile, rate, seconds, table
 from .program import Program
+from .shown import by_fall
 
 SIZES = [("under 3 px", 0, 3), ("3 to 4 px", 3, 5), ("5 to 8 px", 5, 9), ("9 to 16 px", 9, 17), ("over 16 px", 17, 1e9)]
 CONTRASTS = [("under 3: barely visible", 0, 3), ("3 to 6", 3, 6), ("6 to 12", 6, 12), ("over 12: plain", 12, 1e9)]
@@ -18,6 +19,10 @@ WAYS = [("as shipped", True, ()), ("without the verifier", True, ("--without", "
         ("without floor lines", False, ()), ("without floor lines and verifier", False, ("--without", "verifier"))]
 CAUSES = {"falling_object": "beside a fall", "drifting_object": "drifting bag, paper or cloth", "bird": "bird", "insect": "insect", "foliage_laundry": "foliage, laundry, cables",
           "rain_snow": "rain, snow, drips", "light_reflection": "light or glint", "traffic": "people, cars, drones, baskets on ropes", "reflection": "mirror image", "camera_shake": "camera shake", "nothing": "nothing that moves"}
+
+
+# How far the stream shows a fall, as the share of its frames.
+SHOWN = (("under a quarter of its frames", 0, 0.25), ("a quarter to a half", 0.25, 0.5), ("a half to three quarters", 0.5, 0.75), ("more", 0.75, 1.01))
 
 
 @dataclass
@@ -61,7 +66,7 @@ def run(program: Program, work: Path, count: int, jobs: int, real: Path | None, 
     judged = [[judge(clip, answer["alarms"]) for clip, answer in zip(clips, answers[n * count:])] for n in range(len(ways))]
     shipped = judged[0]
     hours = sum(clip.seconds for clip in clips) / 3600
-    parts = [_made(clips, first, count, made_by, hours), _sizes(shipped), _contrasts(shipped), _lights(shipped), _kinds(shipped, hours), _false(shipped, hours), _times(shipped), _floors(shipped)]
+    parts = [_made(clips, first, count, made_by, hours), _sizes(shipped), _contrasts(shipped), _shown(shipped), _lights(shipped), _kinds(shipped, hours), _false(shipped, hours), _times(shipped), _floors(shipped)]
     if ablations:
         parts.append(_earned([(name, rows) for (name, _, _), rows in zip(ways, judged)], hours))
     if real is not None and real.exists():
@@ -113,6 +118,18 @@ def _contrasts(judged: list[Judged]) -> str:
         lines.append([name, _found(group, PLAIN), _found(group, 3, PLAIN)])
     return ("### Recall by contrast\nHow much the object changes the picture at most, in standard deviations of one frame's noise; the median along its way.\n\n"
             + table(["contrast", "5 px and more", "3 to 4 px"], lines)) if rows else ""
+
+
+def _shown(judged: list[Judged]) -> str:
+    share_of = {id(fall): share for one in judged for fall, share in by_fall(one.clip)}
+    rows = [(share_of[id(fall)], fall, alarm) for fall, alarm in _rows(judged)]
+    lines = []
+    for name, least, below in SHOWN:
+        group = [(fall, alarm) for share, fall, alarm in rows if least <= share < below]
+        lines.append([name, _found(group, 5), _found(group, 3, 5)])
+    return ("### Recall by what the stream shows\nOn how many of its frames whoever knew the way would see the fall in the decoded pictures: where the mean over its box, less the background's, "
+            "stands out by three standard deviations from boxes of its size around it (shown.py). What the encoder has wiped out nobody finds.\n\n"
+            + table(["shown on", "5 px and more", "3 to 4 px"], lines))
 
 
 def _lights(judged: list[Judged]) -> str:
