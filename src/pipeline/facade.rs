@@ -24,7 +24,7 @@ const SECOND_LOOKS: u32 = 4;
 const SECOND_LOOK_AFTER: usize = 4;
 
 /// How much what is swift and shows no gravity must look like a fall.
-const SWIFT_LOOKS_MIN: f64 = 0.5;
+const SWIFT_LOOKS_MIN: f64 = 0.7;
 
 /// Share of the picture's width to either side within which other movers cast doubt on a fall.
 const PART_OF_PICTURE: f64 = 0.2;
