@@ -128,7 +128,7 @@ def _shown(judged: list[Judged]) -> str:
         group = [(fall, alarm) for share, fall, alarm in rows if least <= share < below]
         lines.append([name, _found(group, 5), _found(group, 3, 5)])
     return ("### Recall by what the stream shows\nOn how many of its frames whoever knew the way would see the fall in the decoded pictures: where the mean over its box, less the background's, "
-            "stands out by three standard deviations from boxes of its size around it (shown.py). What the encoder has wiped out nobody finds.\n\n"
+            "stands out by three standard deviations from boxes of its size around it (shown.py). What hardly stands out was too faint for the camera or was lost in encoding: this does not tell which.\n\n"
             + table(["shown on", "5 px and more", "3 to 4 px"], lines))
 
 

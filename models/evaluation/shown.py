@@ -1,4 +1,4 @@
-"""How much of a fall the decoded stream still shows: an encoder wipes out what is small and faint, and no program finds what is not there.
+"""How much of a fall the decoded stream shows: what is small and faint drowns in noise or is lost in encoding.
 
 Whoever knew the way would look there: on each frame the mean over the thing's box less the background's, beside that of boxes of the
 same size around it. A fall is shown on a frame where it stands out from them by three standard deviations.
