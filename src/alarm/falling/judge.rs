@@ -103,8 +103,8 @@ const UNMAPPED_GRAVITIES_MAX: f64 = 4.5;
 
 /// What comes down before the facade by so many metres at such a mean speed, no further aside than this
 /// share of it, and as surely one thing, is swift: drifting bags and paper are slower (1 to 4 m/s), flakes
-/// and drops are never followed for so long. Cars and their mirror images are as fast and as steady;
-/// they look like cars to the verifier, and gain no speed at all.
+/// and drops are seldom followed so surely for so long. Cars and their mirror images are as fast and as
+/// steady; mostly they gain no speed, and look like cars to the verifier.
 const SWIFT_M: f64 = 9.0;
 const SWIFT_M_S: f64 = 6.0;
 const SWIFT_ASIDE_MAX: f64 = 0.4;
