@@ -45,6 +45,10 @@ pub struct Args {
     /// How many streams, 1 to 1024 (4 when left out); with --find-limit the most to try.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(super) streams: Option<u32>,
+    /// Let all streams play the clip at the same moment, so that all that happens happens at once; without
+    /// it a fall or a ride comes from one camera after the other.
+    #[arg(long, conflicts_with = "model")]
+    pub(super) in_step: bool,
     /// Search the most streams at which no frame is dropped and 99 of 100 alarms are received within
     /// 500 ms (frames judged, where there are no alarms), --seconds for each step.
     #[arg(long, conflicts_with = "model")]

@@ -60,6 +60,8 @@ struct Stage {
     falling: Falling,
     dossiers: Vec<Dossier>,
     falls: Vec<(usize, Verdict)>,
+    /// Whether one of the tracks just judged may be a fall within the next moments.
+    near: bool,
     movers: Vec<Mover>,
     pictures: Vec<Pictures>,
 }
@@ -183,6 +185,7 @@ impl FacadeWatch {
                 falling: Falling::new(size_px.0, size_px.1, scale),
                 dossiers: Vec::new(),
                 falls: Vec::new(),
+                near: false,
                 movers: Vec::new(),
                 pictures: Vec::new(),
             });
@@ -209,6 +212,10 @@ impl FacadeWatch {
             self.kept.expect_fall();
         }
         stage.find_falls(&self.kept, self.tracks_file.as_mut());
+        if stage.near {
+            // Looking back takes a while, and nobody should wait for it once the fall is sure.
+            self.kept.recall();
+        }
         stage.settle_falls(&mut self.kept, self.verifier.as_mut(), now, changes);
         stage.follow(&self.kept, look.at, changes);
     }
@@ -271,6 +278,7 @@ impl Stage {
     /// Judges the tracks that were just seen, and lists those that fall, the heaviest first.
     fn find_falls(&mut self, kept: &Kept, mut file: Option<&mut TracksFile>) {
         self.falls.clear();
+        self.near = false;
         self.find_movers();
         let tracks = self.tracker.tracks();
         self.dossiers
@@ -314,6 +322,7 @@ impl Stage {
                     |at| kept.at(at),
                 );
             }
+            self.near |= verdict.is_near();
             if verdict.is_fall() || verdict.swift {
                 self.falls.push((index, verdict));
             }

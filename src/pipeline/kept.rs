@@ -64,11 +64,12 @@ impl Kept {
             return;
         };
         let (from, until) = (newest.at - KEEP, oldest.at);
+        let has_room = self.bytes + size_bytes(newest) <= KEEP_BYTES_MAX;
         self.all_until = Some(newest.at + KEEP_ALL);
         let Some(past) = self
             .past
             .as_ref()
-            .filter(|_| self.let_go_at.is_some_and(|at| at >= from))
+            .filter(|_| has_room && self.let_go_at.is_some_and(|at| at >= from))
         else {
             return;
         };

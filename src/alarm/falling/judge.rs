@@ -113,6 +113,16 @@ const SWIFT_EVIDENCE_MIN: f64 = 0.0;
 const SWIFT_LACK_MAX: f64 = 60.0;
 const SWIFT_MOVERS_MAX: usize = 2;
 
+/// What has come down by so many metres with this share of the evidence that is needed may be a fall within
+/// the next moments, if nothing but time speaks against it. Of 119 falls of crowded development clips half
+/// were so 8 sightings before they were falls; of 1,671 other tracks 64 were so.
+const NEAR_M: f64 = 2.5;
+const NEAR_EVIDENCE_SHARE: f64 = 0.3;
+
+/// What more of a fall mends.
+const TOO_SLOW: &str = "too slow";
+const TOO_SHORT: &str = "not two storeys";
+
 /// Fastest throw sideways, m/s.
 const ASIDE_MAX_M_S: f64 = 12.0;
 
@@ -153,6 +163,13 @@ impl Verdict {
     /// Returns whether it lacks nothing but evidence.
     pub(crate) fn is_doubtful(&self) -> bool {
         self.against.is_none() && self.evidence < self.needed
+    }
+
+    /// Returns whether it may be a fall within the next moments.
+    pub(crate) fn is_near(&self) -> bool {
+        matches!(self.against, None | Some(TOO_SLOW | TOO_SHORT))
+            && self.seen_m >= NEAR_M
+            && self.evidence >= NEAR_EVIDENCE_SHARE * self.needed
     }
 
     /// Returns how much evidence it lacks; below 0 where it has more than it needs.
@@ -392,7 +409,7 @@ impl Judge {
         let demands = [
             (verdict.misfit <= MISFIT_MAX, "not ballistic"),
             (verdict.misfit_across <= MISFIT_MAX, "winding"),
-            (is_fast_enough(verdict, lasted_s), "too slow"),
+            (is_fast_enough(verdict, lasted_s), TOO_SLOW),
             (
                 strain <= 12.0 && verdict.gravities.ln().abs() <= gravities_max.ln(),
                 "not gravity",
@@ -406,7 +423,7 @@ impl Judge {
             (
                 verdict.fallen_m >= STOREYS_MIN * storey_m
                     && verdict.seen_m >= 0.6 * STOREYS_MIN * storey_m,
-                "not two storeys",
+                TOO_SHORT,
             ),
         ];
         demands
@@ -523,9 +540,18 @@ mod tests {
     /// What the judge says of a thing of 20 pixels that tumbles down: `fallen_m` gives metres after
     /// seconds.
     fn verdict_on(map: Option<FacadeMap>, fallen_m: impl Fn(f64) -> f64) -> Verdict {
+        verdict_after(70, map, fallen_m)
+    }
+
+    /// The same after so many frames of 40 ms.
+    fn verdict_after(
+        frames: u32,
+        map: Option<FacadeMap>,
+        fallen_m: impl Fn(f64) -> f64,
+    ) -> Verdict {
         let (width_px, height_px, px_per_m) = (960, 540, 8.1);
         let mut tracker = Tracker::new(width_px, height_px);
-        for frame in 0..70_u32 {
+        for frame in 0..frames {
             let t_s = f64::from(frame) * 0.04;
             // Turns over every few frames: its middle sways by a seventh of its height.
             let sway_px = 3.0 * (f64::from(frame) * 1.3).sin();
@@ -566,6 +592,17 @@ mod tests {
         for other in [bag, car] {
             assert!(!other.swift && !other.is_fall(), "{other:?}");
         }
+    }
+
+    #[test]
+    fn a_fall_is_near_before_it_is_sure() {
+        let map = || scene().map(960, 540);
+        let stone = |t_s: f64| fall::GRAVITY / 2.0 * t_s * t_s;
+        let early = verdict_after(31, map(), stone);
+        assert!(early.is_near() && !early.is_fall(), "{early:?}");
+        assert!(verdict_on(map(), stone).is_fall());
+        let bag = verdict_after(31, map(), |t_s| 3.5 * t_s);
+        assert!(!bag.is_near(), "{bag:?}");
     }
 
     #[test]

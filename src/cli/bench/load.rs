@@ -27,7 +27,9 @@ pub(super) const STREAMS: u32 = 4;
 /// What the streams play, in a folder of its own.
 pub(super) struct Load {
     folder: PathBuf,
-    clip: PathBuf,
+    /// One for each of the moments at which streams begin to play it; stream n plays the n-th, and so on
+    /// from the first.
+    clips: Vec<PathBuf>,
     scene: Option<PathBuf>,
     kind: Kind,
     streams: u32,
@@ -50,23 +52,27 @@ impl Load {
         let folder = std::env::temp_dir().join(format!("plumb-bench-{}", std::process::id()));
         std::fs::create_dir_all(&folder)
             .with_context(|| format!("cannot make {}", folder.display()))?;
-        let clip = match args.activity {
-            Activity::Busy => std::path::absolute(clip)?,
-            Activity::Quiet => quiet_group(&clip, kind, &expected, &folder)?,
+        let streams = args.streams.unwrap_or(STREAMS);
+        let clips = match args.activity {
+            Activity::Busy if args.in_step => vec![std::path::absolute(clip)?],
+            Activity::Busy => out_of_step(&clip, streams, &folder)?,
+            Activity::Quiet => vec![quiet_group(&clip, kind, &expected, &folder)?],
         };
         let scene = scene.map(std::path::absolute).transpose()?;
         Ok(Self {
             folder,
-            clip,
+            clips,
             scene,
             kind,
-            streams: args.streams.unwrap_or(STREAMS),
+            streams,
         })
     }
 
     /// Returns the CPU seconds that FFmpeg alone needs for a second of the clip.
     pub(super) fn decode_cost(&self) -> anyhow::Result<f64> {
-        let (packets, mut recording) = (read(&self.clip)?, Recording::open(&self.clip)?);
+        // All are as long, and hold the same pictures in another order.
+        let clip = &self.clips[0];
+        let (packets, mut recording) = (read(clip)?, Recording::open(clip)?);
         let length_s = length_s(&packets, recording.duration_s());
         let began = usage::thread_cpu();
         let mut rounds = 0_u32;
@@ -87,11 +93,11 @@ impl Load {
         let mut text = String::from(
             "data_dir = \"data\"\n[http]\nlisten = \"127.0.0.1:0\"\n[[site]]\nid = \"bench\"\n",
         );
-        for index in 0..self.streams {
+        for (index, clip) in (0..self.streams).zip(self.clips.iter().cycle()) {
             text += &format!(
                 "[[camera]]\nid = \"camera-{index}\"\nsite = \"bench\"\nkind = \"{}\"\nurl = {:?}\n",
                 self.kind,
-                format!("file:{}", self.clip.display())
+                format!("file:{}", clip.display())
             );
             if let Some(scene) = &self.scene {
                 text += &format!("scene = {:?}\n", scene.display().to_string());
@@ -131,15 +137,42 @@ fn read(clip: &Path) -> anyhow::Result<Vec<Packet>> {
 }
 
 fn length_s(packets: &[Packet], claimed_s: Option<f64>) -> f64 {
-    let last = packets
-        .iter()
-        .map(|packet| packet.at)
-        .max()
-        .unwrap_or(StreamTime::ZERO);
-    let shown_s = last.as_secs_f64() * packets.len() as f64 / (packets.len() as f64 - 1.0);
+    let times = || packets.iter().map(|packet| packet.at);
+    let (first, last) = (times().min(), times().max());
+    let apart_s = last
+        .unwrap_or(StreamTime::ZERO)
+        .secs_since(first.unwrap_or(StreamTime::ZERO));
+    // The last picture is shown as long as the others.
+    let shown_s = apart_s * packets.len() as f64 / (packets.len() as f64 - 1.0).max(1.0);
     claimed_s
         .filter(|claimed_s| *claimed_s > 0.0)
         .unwrap_or(shown_s)
+}
+
+/// In how many steps the streams of a bench come one after the other.
+const STEPS_MAX: u32 = 8;
+
+/// Writes the clip once for each of the moments at which streams are to begin it, and returns the paths:
+/// before and after it stands what its first group of pictures shows, as long in all as that is, so that
+/// they stay apart over every round. Cameras do not see the same fall at the same moment.
+fn out_of_step(clip: &Path, streams: u32, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let info = Arc::clone(Recording::open(clip)?.info());
+    let packets = read(clip)?;
+    let group = packets.chunk_by(|_, next| !next.key).next();
+    let group = group.unwrap_or(&packets);
+    let steps = streams.clamp(1, STEPS_MAX);
+    let mut paths = Vec::new();
+    for step in 0..steps {
+        let before = group.len() * step as usize / steps as usize;
+        let pieces = [&group[..before], &packets, &group[..group.len() - before]];
+        let path = folder.join(format!("step-{step}.mp4"));
+        let joined = joined(pieces.into_iter());
+        let until = joined.iter().map(|packet| packet.at).max();
+        let until = until.unwrap_or(StreamTime::ZERO);
+        clip::write(&path, &info, &joined, StreamTime::ZERO, until)?;
+        paths.push(path);
+    }
+    Ok(paths)
 }
 
 /// A clip on which nothing happens goes on for so long before it begins anew.
@@ -190,21 +223,30 @@ fn quietest<'p>(packets: &'p [Packet], expected: &[Expected]) -> Option<&'p [Pac
 
 /// Returns the group of pictures for [`QUIET_S`], each round right after the one before.
 fn repeated(group: &[Packet]) -> Vec<Packet> {
-    let begins_us = group[0].at.as_micros();
-    let moved =
-        |at: StreamTime, by_us: i64| StreamTime::from_micros(at.as_micros() - begins_us + by_us);
-    let last_us = group.iter().map(|packet| packet.at.as_micros()).max();
-    let pictures = i64::try_from(group.len()).unwrap_or(i64::MAX);
-    let length_us = (last_us.unwrap_or(0) - begins_us) * pictures / (pictures - 1).max(1);
-    let rounds = (0_u32..).map(|round| i64::from(round) * length_us.max(1));
-    let rounds = rounds.take_while(|by_us| StreamTime::from_micros(*by_us).as_secs_f64() < QUIET_S);
-    rounds
-        .flat_map(|by_us| {
-            group.iter().map(move |packet| Packet {
-                at: moved(packet.at, by_us),
-                decode_at: moved(packet.decode_at, by_us),
-                ..packet.clone()
-            })
-        })
-        .collect()
+    let rounds = (QUIET_S / length_s(group, None).max(0.01)).ceil();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "6,000 at most"
+    )]
+    joined(std::iter::repeat_n(group, rounds as usize))
+}
+
+/// Returns the pieces on one timeline from nought on, each right after the one before.
+fn joined<'p>(pieces: impl Iterator<Item = &'p [Packet]>) -> Vec<Packet> {
+    let mut all = Vec::new();
+    let mut begins_us = 0;
+    for piece in pieces.filter(|piece| !piece.is_empty()) {
+        let by_us = begins_us - piece[0].at.as_micros();
+        let moved = |at: StreamTime| StreamTime::from_micros(at.as_micros() + by_us);
+        all.extend(piece.iter().map(|packet| Packet {
+            at: moved(packet.at),
+            decode_at: moved(packet.decode_at),
+            ..packet.clone()
+        }));
+        begins_us += StreamTime::from_secs_f64(length_s(piece, None))
+            .as_micros()
+            .max(1);
+    }
+    all
 }
