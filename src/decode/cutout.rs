@@ -119,15 +119,7 @@ fn copied(frame: &Frame, columns: &Range<u32>, rows: &Range<u32>) -> Frame {
     let (blue, red) = frame.chroma();
     let planes = Part([part(frame.luma(), 1), part(blue, 2), part(red, 2)]);
     let (width_px, height_px) = (columns.end - columns.start, rows.end - rows.start);
-    let mut part = Frame::new(
-        frame.at,
-        frame.captured_at,
-        width_px,
-        height_px,
-        Arc::new(planes),
-    );
-    (part.key, part.damaged) = (frame.key, frame.damaged);
-    part
+    frame.with_planes(width_px, height_px, Arc::new(planes))
 }
 
 /// Bytes of each plane's part, row after row, and the bytes of a row.

@@ -68,6 +68,16 @@ impl Frame {
         }
     }
 
+    /// Returns other planes of the same moment, of the given luma size: a copy, or a part.
+    pub fn with_planes(&self, width_px: u32, height_px: u32, planes: Arc<dyn Planes>) -> Self {
+        Self {
+            width_px,
+            height_px,
+            planes,
+            ..*self
+        }
+    }
+
     /// Returns a grey frame from luma bytes, row after row without padding.
     ///
     /// # Panics

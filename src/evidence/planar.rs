@@ -43,15 +43,7 @@ impl Planar {
     /// Returns it as a frame of the same moment as `like`.
     pub fn into_frame(self, like: &Frame) -> Frame {
         let (width_px, height_px) = self.size_px();
-        let mut frame = Frame::new(
-            like.at,
-            like.captured_at,
-            width_px,
-            height_px,
-            Arc::new(self),
-        );
-        (frame.key, frame.damaged) = (like.key, like.damaged);
-        frame
+        like.with_planes(width_px, height_px, Arc::new(self))
     }
 }
 
