@@ -64,8 +64,7 @@ pub(crate) async fn show(
     let frame = Frame::of(language, "/exports", &who);
     let tickets = seen_by(&service, &who).await?;
     let is_manager = frame.is(&[Role::Manager]);
-    let now_ms = api.clock.now().as_millisecond();
-    let view = |ticket| TicketView::new(api, r, ticket, who.actor.as_str(), is_manager, now_ms);
+    let view = |ticket| TicketView::new(api, r, ticket, who.actor.as_str(), is_manager);
     page(&ExportsPage {
         may_ask: frame.is(&[Role::Operator, Role::Manager]),
         cameras: api
@@ -85,10 +84,9 @@ impl TicketView {
         ticket: TicketRecord,
         own: &str,
         is_manager: bool,
-        now_ms: i64,
     ) -> Self {
         let is_own = ticket.asked_by == own;
-        let holds = ticket.expires_at_ms.is_some_and(|end| now_ms < end);
+        let holds = api.store.holds(&ticket);
         let is_making = ticket.state == TicketState::Making;
         let (state, tone) = match ticket.state {
             TicketState::Asked => (r.ticket_asked, "warn"),
