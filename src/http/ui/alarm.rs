@@ -11,6 +11,7 @@ use super::charts::{self, FallChart};
 use super::facade_drawing;
 use super::filter::Chosen;
 use super::language::Language;
+use super::texts::lacks::lack;
 use super::view::{AlarmView, DeliveryView};
 use super::{Frame, page};
 use crate::alarm::AlarmKind;
@@ -146,7 +147,7 @@ pub(crate) async fn show(
         // Told in the reader's own language where it was deleted.
         evidence_reason: match detail.alarm.evidence_deleted {
             Some(_) => None,
-            None => detail.alarm.evidence_reason.clone(),
+            None => (detail.alarm.evidence_reason.as_deref()).map(|kept| lack(language, kept)),
         },
         fall: is_fall
             .then(|| charts::fall(t, &detail.track, facade))
