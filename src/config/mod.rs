@@ -3,6 +3,7 @@
 
 mod check;
 mod file;
+mod policy;
 mod scene;
 
 use std::fmt;

@@ -208,7 +208,7 @@ impl Worker {
 
     fn launch(&mut self, mut head: Head, now_ms: i64) {
         head.attempts += 1;
-        head.first_attempt_at_ms.get_or_insert(now_ms);
+        head.tried_from_ms.get_or_insert(self.store.steady_ms());
         let flight = Flight {
             store: self.store.clone(),
             delivering: self.delivering.clone(),
@@ -264,9 +264,10 @@ impl Worker {
             ),
             Verdict::Failed { error, retry_after } => {
                 let now_ms = self.delivering.clock.now().as_millisecond();
-                let first_ms = head.first_attempt_at_ms.unwrap_or(at_ms);
-                let since_first =
-                    Duration::from_millis(u64::try_from(now_ms - first_ms).unwrap_or(0));
+                // Steady: a clock that is set forward gives no receiver up.
+                let steady_ms = self.store.steady_ms();
+                let tried_ms = steady_ms - head.tried_from_ms.unwrap_or(steady_ms);
+                let since_first = Duration::from_millis(u64::try_from(tried_ms).unwrap_or(0));
                 let wait = retry::wait(head.attempts, since_first, retry_after, rand::random());
                 let outcome = wait.map_or(Outcome::Dead, |wait| Outcome::Again {
                     next_at_ms: now_ms
@@ -378,7 +379,7 @@ struct Flight {
 
 impl Flight {
     async fn run(self, head: Head, at_ms: i64) -> Landed {
-        let (answer, event_at_ms) = match self.event(&head, at_ms).await {
+        let (answer, event_at_ms) = match self.event(&head).await {
             Ok(event) => {
                 let body = message(&event, &self.delivering.public_url);
                 let endpoint = &self.delivering.endpoints[self.index];
@@ -397,9 +398,9 @@ impl Flight {
         }
     }
 
-    async fn event(&self, head: &Head, at_ms: i64) -> Result<EventRecord, String> {
+    async fn event(&self, head: &Head) -> Result<EventRecord, String> {
         if self.marked
-            && let Err(error) = self.store.begin_attempt(&head.id, at_ms).await
+            && let Err(error) = self.store.begin_attempt(&head.id).await
         {
             // It is sent all the same: what is committed must go out, and at worst goes twice.
             tracing::warn!(

@@ -129,6 +129,17 @@ impl Manifest {
     }
 }
 
+/// Returns the size of the pictures by which the alarm in `folder` was judged; none where the manifest
+/// does not tell. It proves nothing: [`verify`] does.
+pub fn picture_size_px(folder: &Path) -> Option<(u32, u32)> {
+    let path = folder.join(MANIFEST);
+    let is_sane = fs::metadata(&path).is_ok_and(|found| found.len() <= SIZE_BYTES_MAX);
+    let bytes = fs::read(path).ok().filter(|_| is_sane)?;
+    let manifest: Manifest = serde_json::from_slice(&bytes).ok()?;
+    let stream = manifest.stream?;
+    Some((stream.width_px, stream.height_px)).filter(|size_px| size_px.0 > 0 && size_px.1 > 0)
+}
+
 /// Why a folder cannot be checked at all.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {

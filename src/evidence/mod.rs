@@ -177,8 +177,35 @@ pub(crate) fn part_path(path: &Path) -> PathBuf {
 pub(crate) fn publish(part: &Path, path: &Path) -> io::Result<()> {
     File::open(part)?.sync_all()?;
     fs::rename(part, path)?;
-    match path.parent() {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => Ok(()),
+    File::open(folder_of(path))?.sync_all()
+}
+
+/// Returns the folder that holds `path`; a bare name's is the current one.
+fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().unwrap_or(path);
+    match folder.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => folder,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_published_also_under_a_bare_name() {
+        // A scene is kept so where the service runs in its configuration's folder.
+        assert_eq!(folder_of(Path::new("tower.toml")), Path::new("."));
+        assert_eq!(
+            folder_of(Path::new("scenes/tower.toml")),
+            Path::new("scenes")
+        );
+        assert_eq!(folder_of(Path::new("/")), Path::new("/"));
+        let folder = tempfile::tempdir().expect("a folder");
+        let (part, path) = (folder.path().join("a.part"), folder.path().join("a"));
+        fs::write(&part, "text").expect("writable");
+        publish(&part, &path).expect("it is published");
+        assert!(path.exists() && !part.exists());
     }
 }

@@ -34,6 +34,7 @@ mod query;
 mod relays;
 mod renditions;
 pub mod replays;
+mod running;
 mod scenes;
 mod sight;
 pub mod sink;
@@ -85,7 +86,7 @@ use error::ApiError;
 use looks::Looks;
 use relays::Relays;
 use renditions::Renditions;
-use replays::Replays;
+use running::Replays;
 
 /// What the API shows, and the bounds within which it does.
 #[derive(Clone, Debug)]

@@ -3,14 +3,15 @@
 //!
 //! One encoding serves all viewers of a camera who may see the same. It begins with the first and ends
 //! with the last of them, on a thread of its own with a low priority; [`Privacy::live_encodings`] run at
-//! a time. One that cannot keep up leaves out pictures, and is never further behind than the camera's
-//! own queue.
+//! a time. One that cannot keep up goes on at the newest key picture that waits, which is always shown:
+//! what is shown is now, if need be a picture a key interval.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::runtime::Handle;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -27,9 +28,11 @@ use crate::scene::Kind;
 use crate::source::live::{Live, Viewer};
 use crate::source::{Packet, SourceEvent, StreamInfo};
 
-/// With more packets than this waiting, half a second of 25 a second, pictures are decoded and not
-/// encoded: what is shown must be now.
+/// With more packets than this waiting, half a second of 25 a second, what lies before the newest key
+/// picture is left out, and other pictures are decoded and not encoded: what is shown must be now.
 const BEHIND_MAX: usize = 12;
+/// Packets that are taken out of the camera's queue at a time; what does not fit stays there.
+const WAITING_MAX: usize = 512;
 
 /// The encodings that run.
 #[derive(Debug)]
@@ -189,22 +192,52 @@ impl Encoding {
             };
             self.take(&packet, encoded);
         }
+        let mut waiting = VecDeque::new();
         loop {
-            let next = stop.run_until_cancelled(following.recv());
-            match runtime.block_on(next) {
-                Some(Ok(SourceEvent::Start(info))) => self.begin(&info),
-                Some(Ok(SourceEvent::Packet(packet))) => {
-                    let is_behind = following.len() > BEHIND_MAX;
-                    let encoded = if is_behind { Encoded::No } else { Encoded::Yes };
-                    self.take(&packet, encoded);
+            if waiting.is_empty() {
+                let next = stop.run_until_cancelled(following.recv());
+                match runtime.block_on(next) {
+                    Some(Ok(event)) => waiting.push_back(event),
+                    Some(Err(RecvError::Lagged(_))) => self.wants_key = true,
+                    Some(Err(RecvError::Closed)) | None => return,
                 }
-                Some(Ok(SourceEvent::End)) => {
-                    (self.decoder, self.relay) = (None, None);
-                    self.to.publish(&self.camera, &SourceEvent::End);
-                }
-                Some(Err(RecvError::Lagged(_))) => self.wants_key = true,
-                Some(Err(RecvError::Closed)) | None => return,
             }
+            while let Some(event) = drained(&mut following, &waiting) {
+                match event {
+                    Ok(event) => waiting.push_back(event),
+                    Err(TryRecvError::Lagged(_)) => {
+                        waiting.retain(|event| !matches!(event, SourceEvent::Packet(_)));
+                        self.wants_key = true;
+                    }
+                    Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+                }
+            }
+            if stop.is_cancelled() {
+                return;
+            }
+            leave_out(&mut waiting);
+            self.next(&mut waiting);
+        }
+    }
+
+    /// Does with the first event that waits what is to be done.
+    fn next(&mut self, waiting: &mut VecDeque<SourceEvent>) {
+        match waiting.pop_front() {
+            Some(SourceEvent::Start(info)) => self.begin(&info),
+            Some(SourceEvent::Packet(packet)) => {
+                let is_left_out = waiting.len() > BEHIND_MAX && !packet.key;
+                let encoded = if is_left_out {
+                    Encoded::No
+                } else {
+                    Encoded::Yes
+                };
+                self.take(&packet, encoded);
+            }
+            Some(SourceEvent::End) => {
+                (self.decoder, self.relay) = (None, None);
+                self.to.publish(&self.camera, &SourceEvent::End);
+            }
+            None => {}
         }
     }
 
@@ -268,6 +301,30 @@ impl Encoding {
     }
 }
 
+/// Returns what the camera's queue has besides what waits already; none where no more may wait.
+fn drained(
+    following: &mut Receiver<SourceEvent>,
+    waiting: &VecDeque<SourceEvent>,
+) -> Option<Result<SourceEvent, TryRecvError>> {
+    (waiting.len() < WAITING_MAX).then(|| following.try_recv())
+}
+
+/// Leaves out what lies before the newest key picture where too much waits. What a stream begins or ends
+/// with is never left out.
+fn leave_out(waiting: &mut VecDeque<SourceEvent>) {
+    if waiting.len() <= BEHIND_MAX {
+        return;
+    }
+    let packets = waiting
+        .iter()
+        .take_while(|event| matches!(event, SourceEvent::Packet(_)))
+        .count();
+    let is_key = |event: &SourceEvent| matches!(event, SourceEvent::Packet(packet) if packet.key);
+    if let Some(newest) = waiting.iter().take(packets).rposition(is_key) {
+        waiting.drain(..newest);
+    }
+}
+
 /// An encoding that is counted as long as its thread runs.
 struct Counted {
     _place: OwnedSemaphorePermit,
@@ -283,5 +340,49 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         metrics::gauge!("plumb_http_live_encodings").decrement(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::StreamTime;
+
+    fn packet(number: i64, key: bool) -> SourceEvent {
+        let at = StreamTime::from_micros(number * 40_000);
+        SourceEvent::Packet(Packet {
+            data: Vec::new().into(),
+            at,
+            decode_at: at,
+            captured_at: jiff::Timestamp::UNIX_EPOCH,
+            key,
+            lost: 0,
+        })
+    }
+
+    fn left(mut waiting: VecDeque<SourceEvent>) -> Vec<i64> {
+        leave_out(&mut waiting);
+        let at = |event: &SourceEvent| match event {
+            SourceEvent::Packet(packet) => packet.at.as_micros() / 40_000,
+            _ => -1,
+        };
+        waiting.iter().map(at).collect()
+    }
+
+    #[test]
+    fn what_is_too_far_behind_goes_on_at_the_newest_key_picture() {
+        let stream = |from: i64, to: i64| (from..to).map(|number| packet(number, number % 25 == 0));
+        // Half a second is caught up with.
+        assert_eq!(left(stream(20, 32).collect()).first(), Some(&20));
+        assert_eq!(left(stream(1, 80).collect())[..2], [75, 76]);
+        // Without a key picture there is nowhere to go on.
+        assert_eq!(left(stream(1, 20).collect()).len(), 19);
+        // Where the stream begins anew is never left out.
+        let mut anew: VecDeque<_> = stream(1, 30).collect();
+        anew.push_back(SourceEvent::End);
+        anew.extend(stream(50, 80));
+        let left = left(anew);
+        assert_eq!(left[..6], [25, 26, 27, 28, 29, -1]);
+        assert_eq!(left[6..8], [50, 51]);
     }
 }

@@ -8,8 +8,8 @@
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 
 use super::Service;
+use super::running::Running;
 use crate::alarm::comparison::{Comparison, ReplayVerdict, Replayed, compare};
 use crate::alarm::{Alarm, AlarmKind};
 use crate::clock::StreamTime;
@@ -84,48 +85,9 @@ pub(super) enum Task {
     },
 }
 
-/// The replay that runs, if one does.
-#[derive(Debug, Default)]
-pub(super) struct Replays(Mutex<Option<Arc<Running>>>);
-
-#[derive(Debug)]
-struct Running {
-    id: i64,
-    cancelled: AtomicBool,
-    permille: AtomicU32,
-}
-
-impl Replays {
-    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Arc<Running>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns how far the replay is, 0..1; none when it does not run.
-    pub(super) fn progress(&self, id: i64) -> Option<f64> {
-        let slot = self.slot();
-        let running = slot.as_ref().filter(|running| running.id == id)?;
-        Some(f64::from(running.permille.load(Ordering::Relaxed)) / 1000.0)
-    }
-
-    /// Ends the replay soon. Returns whether it runs.
-    pub(super) fn cancel(&self, id: i64) -> bool {
-        let slot = self.slot();
-        let running = slot.as_ref().filter(|running| running.id == id);
-        running.is_some_and(|running| {
-            running.cancelled.store(true, Ordering::Relaxed);
-            true
-        })
-    }
-}
-
 /// Starts the thread of a replay that the store has begun.
 pub(super) fn start(service: &Arc<Service>, id: i64, task: Task) -> std::io::Result<()> {
-    let running = Arc::new(Running {
-        id,
-        cancelled: AtomicBool::new(false),
-        permille: AtomicU32::new(0),
-    });
-    *service.replays.slot() = Some(Arc::clone(&running));
+    let running = service.replays.begin(id);
     let (own, runtime) = (Arc::clone(service), Handle::current());
     let spawned = thread::Builder::new()
         .name("replay".to_owned())
@@ -136,11 +98,10 @@ pub(super) fn start(service: &Arc<Service>, id: i64, task: Task) -> std::io::Res
             if let Err(error) = finished {
                 tracing::error!(%error, "what came of a replay could not be stored");
             }
-            // Who saw that it has ended may have begun the next one already.
-            own.replays.slot().take_if(|other| other.id == id);
+            own.replays.end(id);
         });
     if spawned.is_err() {
-        service.replays.slot().take();
+        service.replays.end(id);
     }
     spawned.map(|_| ())
 }

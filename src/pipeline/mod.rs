@@ -17,6 +17,7 @@ mod pictures;
 pub mod bundles;
 pub mod retention;
 mod described;
+mod found;
 mod upkeep;
 mod replayer;
 mod stir;

@@ -26,7 +26,7 @@ use super::pace::{Pace, yield_to_facades};
 use super::recorder::{REPORTS_MAX, Recorder};
 use super::replayer::StageReplayer;
 use super::upkeep::{Parts, Upkeep};
-use super::{Detectors, checkpoints};
+use super::{Detectors, checkpoints, found};
 use crate::audit::{Key, KeyError};
 use crate::auth::password;
 use crate::clock::Clock;
@@ -44,7 +44,7 @@ use crate::source::SourceEvent;
 use crate::source::file::{self, FileCamera};
 use crate::source::live::Live;
 use crate::source::rtsp;
-use crate::store::{Durability, Recovered, SceneText, Store, StoreError};
+use crate::store::{Durability, Recovered, Store, StoreError};
 
 /// Why the service cannot start; each names what to do.
 #[derive(Debug, thiserror::Error)]
@@ -134,7 +134,8 @@ impl Service {
         };
         let store = open_store(&config, &delivering).await?;
         let first_password = add_first_account(&store).await?;
-        note_scenes(&store, &config.cameras).await;
+        found::note_scenes(&store, &config.cameras).await;
+        found::note_policy(&store, &config).await;
         let outbox = Outbox::start(&store, &delivering);
         let stop_overdue = CancellationToken::new();
         let steps = config.escalations.clone();
@@ -473,20 +474,6 @@ async fn serve(listener: TcpListener, api: Api, stop: CancellationToken) {
             error = &error as &dyn std::error::Error,
             "the API has failed"
         );
-    }
-}
-
-/// Keeps the scenes as they are at this start, so that an alarm's scene is found by its digest; one
-/// that was changed by hand meanwhile is written down.
-async fn note_scenes(store: &Store, cameras: &[Camera]) {
-    for camera in cameras {
-        let (sha256, text) = (&camera.scene_sha256, &camera.scene_text);
-        let both = sha256.as_deref().zip(text.as_deref());
-        let read = both.map(|(sha256, text)| SceneText { sha256, text });
-        if let Err(failure) = store.note_scene(&camera.id, read).await {
-            // Cameras must be watched all the same; the next start tries again.
-            error!(camera.id = %camera.id, error = &failure as &dyn std::error::Error, "the scene could not be kept in the store");
-        }
     }
 }
 

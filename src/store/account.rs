@@ -8,6 +8,7 @@ use sqlx::sqlite::SqliteRow;
 
 use super::audit::{self, Actor, AuditOutcome, Deed};
 use super::error::Fault;
+use super::event::When;
 use super::row::{json_or_none, parsed, to_json};
 use super::{Store, StoreError, Tx};
 use crate::auth::{Role, Roles};
@@ -123,11 +124,11 @@ impl Store {
     /// Returns what a sign-in to the account is checked against; none where there is no such name.
     pub async fn credentials(&self, name: &AccountId) -> Result<Option<Credentials>, StoreError> {
         let found = sqlx::query(
-            "SELECT name, password, disabled_at_ms IS NOT NULL OR coalesce(locked_until_ms, 0) > ? \
+            "SELECT name, password, disabled_at_ms IS NOT NULL OR coalesce(lock_holds_until_ms > ?, 0) \
              AS is_closed, EXISTS (SELECT 1 FROM second_factor f WHERE f.account = name \
              AND f.in_force_at_ms IS NOT NULL) AS is_code_due FROM account WHERE name = ?",
         )
-        .bind(self.now_ms())
+        .bind(self.steady_ms())
         .bind(name.as_str())
         .fetch_optional(&self.0.readers)
         .await;
@@ -148,15 +149,15 @@ impl Store {
 
     async fn account_rows(&self) -> Result<Vec<AccountRecord>, Fault> {
         let rows = sqlx::query(
-            "SELECT name, display_name, roles, must_change, created_at_ms, disabled_at_ms, locked_until_ms, \
+            "SELECT name, display_name, roles, must_change, created_at_ms, disabled_at_ms, lock_holds_until_ms, \
              signed_in_at_ms, EXISTS (SELECT 1 FROM second_factor f WHERE f.account = name \
              AND f.in_force_at_ms IS NOT NULL) AS has_second_factor FROM account ORDER BY name LIMIT ?",
         )
         .bind(ACCOUNTS_MAX)
         .fetch_all(&self.0.readers)
         .await?;
-        let now_ms = self.now_ms();
-        let records = rows.iter().map(|row| record_of(row, now_ms));
+        let now = self.when(self.now_ms());
+        let records = rows.iter().map(|row| record_of(row, now));
         Ok(records.collect::<Result<_, _>>()?)
     }
 
@@ -252,7 +253,7 @@ impl Store {
         known(&mut tx, name).await?;
         sqlx::query(
             "UPDATE account SET password = ?, must_change = ?, failures = 0, \
-             locked_until_ms = NULL WHERE name = ?",
+             lock_holds_until_ms = NULL WHERE name = ?",
         )
         .bind(password_hash)
         .bind(kind == PasswordKind::OneTime)
@@ -376,8 +377,9 @@ pub(super) async fn record(
 }
 
 /// Returns the account's row; a lock that is over is none.
-fn record_of(row: &SqliteRow, now_ms: i64) -> Result<AccountRecord, sqlx::Error> {
-    let locked_until_ms: Option<i64> = row.try_get("locked_until_ms")?;
+fn record_of(row: &SqliteRow, now: When) -> Result<AccountRecord, sqlx::Error> {
+    let holds_until_ms: Option<i64> = row.try_get("lock_holds_until_ms")?;
+    let lock_rest_ms = holds_until_ms.map(|until_ms| until_ms - now.steady_ms);
     Ok(AccountRecord {
         name: parsed(row, "name")?,
         display_name: row.try_get("display_name")?,
@@ -385,7 +387,9 @@ fn record_of(row: &SqliteRow, now_ms: i64) -> Result<AccountRecord, sqlx::Error>
         must_change_password: row.try_get("must_change")?,
         created_at_ms: row.try_get("created_at_ms")?,
         disabled_at_ms: row.try_get("disabled_at_ms")?,
-        locked_until_ms: locked_until_ms.filter(|until_ms| *until_ms > now_ms),
+        locked_until_ms: lock_rest_ms
+            .filter(|rest_ms| *rest_ms > 0)
+            .map(|rest_ms| now.at_ms + rest_ms),
         signed_in_at_ms: row.try_get("signed_in_at_ms")?,
         has_second_factor: row.try_get("has_second_factor")?,
     })

@@ -34,7 +34,8 @@ pub struct Head {
     pub created_at_ms: i64,
     /// Attempts that were begun since it was queued or sent again.
     pub attempts: u32,
-    pub first_attempt_at_ms: Option<i64>,
+    /// Steady: when the first of them began.
+    pub tried_from_ms: Option<i64>,
     pub next_at_ms: i64,
 }
 
@@ -86,8 +87,8 @@ impl Store {
     }
 
     /// Commits that an attempt begins, so that a restart knows of it.
-    pub async fn begin_attempt(&self, id: &DeliveryId, at_ms: i64) -> Result<(), StoreError> {
-        self.named(self.begin_attempt_row(id, at_ms).await)
+    pub async fn begin_attempt(&self, id: &DeliveryId) -> Result<(), StoreError> {
+        self.named(self.begin_attempt_row(id).await)
     }
 
     /// Commits an attempt and what follows from it. A delivery that was cancelled meanwhile stays
@@ -109,7 +110,7 @@ impl Store {
         let mut heads = Vec::with_capacity(cameras.len());
         for camera in &cameras {
             let mut query = QueryBuilder::<Sqlite>::new(
-                "SELECT id, camera, event_seq, created_at_ms, attempts, first_attempt_at_ms, \
+                "SELECT id, camera, event_seq, created_at_ms, attempts, tried_from_ms, \
                  next_at_ms FROM delivery WHERE state IN ('pending', 'sending') AND endpoint = ",
             );
             query.push_bind(endpoint.as_str().to_owned());
@@ -135,13 +136,13 @@ impl Store {
         Ok(event::read(&mut connection, seq).await?)
     }
 
-    async fn begin_attempt_row(&self, id: &DeliveryId, at_ms: i64) -> Result<(), Fault> {
+    async fn begin_attempt_row(&self, id: &DeliveryId) -> Result<(), Fault> {
         sqlx::query(
             "UPDATE delivery SET state = 'sending', attempts = attempts + 1, \
-             first_attempt_at_ms = coalesce(first_attempt_at_ms, ?1) \
+             tried_from_ms = coalesce(tried_from_ms, ?1) \
              WHERE id = ?2 AND state IN ('pending', 'sending')",
         )
-        .bind(at_ms)
+        .bind(self.steady_ms())
         .bind(id.as_str())
         .execute(&self.0.writer)
         .await?;
@@ -217,7 +218,7 @@ fn head_of(row: &SqliteRow) -> Result<Head, sqlx::Error> {
         event_seq: row.try_get("event_seq")?,
         created_at_ms: row.try_get("created_at_ms")?,
         attempts: row.try_get("attempts")?,
-        first_attempt_at_ms: row.try_get("first_attempt_at_ms")?,
+        tried_from_ms: row.try_get("tried_from_ms")?,
         next_at_ms: row.try_get("next_at_ms")?,
     })
 }

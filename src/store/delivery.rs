@@ -223,7 +223,7 @@ impl Store {
             Some(_) => return Err(StoreError::NotDead(id.clone()).into()),
         }
         sqlx::query(
-            "UPDATE delivery SET state = 'pending', attempts = 0, first_attempt_at_ms = NULL, \
+            "UPDATE delivery SET state = 'pending', attempts = 0, tried_from_ms = NULL, \
              next_at_ms = ?, settled_at_ms = NULL WHERE id = ?",
         )
         .bind(now_ms)

@@ -26,6 +26,7 @@ pub mod inspect;
 pub mod lifecycle;
 pub mod name;
 mod open;
+pub mod policy;
 pub mod report;
 pub mod replay;
 mod reserve;

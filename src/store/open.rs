@@ -128,7 +128,7 @@ impl Store {
         }
         let readers = connect(shared.read_only(true), READERS_MAX);
         let readers = readers.await.map_err(named)?;
-        Ok(Self(Arc::new(Inner {
+        let store = Self(Arc::new(Inner {
             path,
             durability: Durability::Disk,
             writer,
@@ -142,7 +142,10 @@ impl Store {
             oldest: AtomicI64::new(0),
             outbox: watch::Sender::new(0),
             _lock: None,
-        })))
+        }));
+        let read = store.read_steady().await;
+        store.named(read)?;
+        Ok(store)
     }
 
     /// Opens an empty store in memory, for the time in which the disk takes nothing. What it

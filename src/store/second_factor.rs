@@ -11,6 +11,7 @@ use sqlx::Row;
 use super::account::{known, not_own, record};
 use super::audit::{self, Actor, AuditOutcome, Deed};
 use super::error::Fault;
+use super::event::When;
 use super::session::count_failure;
 use super::{Store, StoreError, Tx};
 use crate::auth::totp::{TotpSecret, recovery_codes, recovery_digest};
@@ -130,7 +131,7 @@ impl Store {
 
     async fn second_factor_row(&self, account: &AccountId) -> Result<SecondFactor, Fault> {
         let row = sqlx::query(
-            "SELECT secret, begun_at_ms, in_force_at_ms, (SELECT count(*) FROM recovery_code r \
+            "SELECT secret, aged_from_ms, in_force_at_ms, (SELECT count(*) FROM recovery_code r \
              WHERE r.account = f.account AND used_at_ms IS NULL) AS recovery_left \
              FROM second_factor f WHERE account = ?",
         )
@@ -147,14 +148,14 @@ impl Store {
                 recovery_left,
             });
         }
-        let begun_at_ms: i64 = row.try_get("begun_at_ms")?;
+        let aged_from_ms: i64 = row.try_get("aged_from_ms")?;
         let secret = TotpSecret::of_bytes(row.try_get("secret")?);
-        let waits = secret.filter(|_| !self.is_over(begun_at_ms));
+        let waits = secret.filter(|_| !self.is_over(aged_from_ms));
         Ok(waits.map_or(SecondFactor::Off, SecondFactor::Begun))
     }
 
-    fn is_over(&self, begun_at_ms: i64) -> bool {
-        u128::try_from(self.now_ms() - begun_at_ms)
+    fn is_over(&self, aged_from_ms: i64) -> bool {
+        u128::try_from(self.steady_ms() - aged_from_ms)
             .is_ok_and(|waited_ms| waited_ms > CONFIRM_WITHIN.as_millis())
     }
 
@@ -166,11 +167,11 @@ impl Store {
             return Err(StoreError::FactorInForce(account.clone()).into());
         }
         sqlx::query(
-            "INSERT OR REPLACE INTO second_factor (account, secret, begun_at_ms) VALUES (?, ?, ?)",
+            "INSERT OR REPLACE INTO second_factor (account, secret, aged_from_ms) VALUES (?, ?, ?)",
         )
         .bind(account.as_str())
         .bind(TotpSecret::random().as_bytes())
-        .bind(now_ms)
+        .bind(self.steady_ms())
         .execute(&mut *tx)
         .await?;
         let who = Actor::account(account.as_str());
@@ -187,15 +188,15 @@ impl Store {
         let now_ms = self.now_ms();
         let mut tx = self.begin().await?;
         let row = sqlx::query(
-            "SELECT secret, begun_at_ms FROM second_factor WHERE account = ? AND in_force_at_ms IS NULL",
+            "SELECT secret, aged_from_ms FROM second_factor WHERE account = ? AND in_force_at_ms IS NULL",
         )
         .bind(account.as_str())
         .fetch_optional(&mut *tx)
         .await?;
         let Some(row) = row else { return Ok(None) };
-        let begun_at_ms = row.try_get("begun_at_ms")?;
+        let aged_from_ms = row.try_get("aged_from_ms")?;
         let secret = TotpSecret::of_bytes(row.try_get("secret")?);
-        let secret = secret.filter(|_| !self.is_over(begun_at_ms));
+        let secret = secret.filter(|_| !self.is_over(aged_from_ms));
         let Some(step) = secret.and_then(|secret| secret.step_of(code, now_ms, 0)) else {
             return Ok(None);
         };
@@ -226,9 +227,10 @@ impl Store {
         client: IpAddr,
     ) -> Result<(), Fault> {
         let now_ms = self.now_ms();
+        let now = self.when(now_ms);
         let mut tx = self.begin().await?;
-        let Some(proof) = spend(&mut tx, account, typed, now_ms).await? else {
-            return Err(refuse(tx, account, "session.begun", client, now_ms).await);
+        let Some(proof) = spend(&mut tx, account, typed, now).await? else {
+            return Err(refuse(tx, account, "session.begun", client, now).await);
         };
         let begun = sqlx::query("UPDATE session SET code_due = 0 WHERE sha256 = ? AND account = ?")
             .bind(session_sha256)
@@ -239,7 +241,7 @@ impl Store {
             return Err(StoreError::SignInRefused.into());
         }
         sqlx::query(
-            "UPDATE account SET failures = 0, locked_until_ms = NULL, signed_in_at_ms = ? \
+            "UPDATE account SET failures = 0, lock_holds_until_ms = NULL, signed_in_at_ms = ? \
              WHERE name = ?",
         )
         .bind(now_ms)
@@ -260,13 +262,14 @@ impl Store {
         wish: Wish,
     ) -> Result<Vec<String>, Fault> {
         let now_ms = self.now_ms();
+        let now = self.when(now_ms);
         let mut tx = self.begin().await?;
         let action = match wish {
             Wish::Remove => "second_factor.removed",
             Wish::RenewRecovery => "second_factor.recovery_renewed",
         };
-        let Some(proof) = spend(&mut tx, account, typed, now_ms).await? else {
-            return Err(refuse(tx, account, action, client, now_ms).await);
+        let Some(proof) = spend(&mut tx, account, typed, now).await? else {
+            return Err(refuse(tx, account, action, client, now).await);
         };
         let codes = match wish {
             Wish::RenewRecovery => put_recovery_codes(&mut tx, account).await?,
@@ -324,21 +327,21 @@ async fn spend(
     tx: &mut Tx,
     account: &AccountId,
     typed: &str,
-    now_ms: i64,
+    now: When,
 ) -> Result<Option<Proof>, Fault> {
     let open: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM account WHERE name = ? AND disabled_at_ms IS NULL \
-         AND coalesce(locked_until_ms, 0) <= ?",
+         AND coalesce(lock_holds_until_ms <= ?, 1)",
     )
     .bind(account.as_str())
-    .bind(now_ms)
+    .bind(now.steady_ms)
     .fetch_one(&mut **tx)
     .await?;
     let secret = in_force(tx, account).await?;
     let Some((secret, last_step)) = secret.filter(|_| open > 0) else {
         return Ok(None);
     };
-    if let Some(step) = secret.step_of(typed, now_ms, last_step) {
+    if let Some(step) = secret.step_of(typed, now.at_ms, last_step) {
         sqlx::query("UPDATE second_factor SET last_step = ? WHERE account = ?")
             .bind(step)
             .bind(account.as_str())
@@ -349,7 +352,7 @@ async fn spend(
     let spent = sqlx::query(
         "UPDATE recovery_code SET used_at_ms = ? WHERE account = ? AND sha256 = ? AND used_at_ms IS NULL",
     )
-    .bind(now_ms)
+    .bind(now.at_ms)
     .bind(account.as_str())
     .bind(recovery_digest(typed))
     .execute(&mut **tx)
@@ -358,8 +361,8 @@ async fn spend(
 }
 
 /// Commits that a code was refused, which counts against the account; returns what to fail with.
-async fn refuse(tx: Tx, account: &AccountId, action: &str, client: IpAddr, now_ms: i64) -> Fault {
-    let refused = refuse_rows(tx, account, action, client, now_ms).await;
+async fn refuse(tx: Tx, account: &AccountId, action: &str, client: IpAddr, now: When) -> Fault {
+    let refused = refuse_rows(tx, account, action, client, now).await;
     refused.map_or_else(Fault::from, |()| StoreError::SignInRefused.into())
 }
 
@@ -368,9 +371,9 @@ async fn refuse_rows(
     account: &AccountId,
     action: &str,
     client: IpAddr,
-    now_ms: i64,
+    now: When,
 ) -> Result<(), sqlx::Error> {
-    count_failure(&mut tx, account.as_str(), now_ms).await?;
+    count_failure(&mut tx, account.as_str(), now.steady_ms).await?;
     let deed = Deed {
         who: &Actor::account(account.as_str()),
         action,
@@ -378,7 +381,7 @@ async fn refuse_rows(
         outcome: AuditOutcome::Refused,
         detail: Some(format!("from {client}, a wrong code")),
     };
-    audit::append(&mut tx, deed, now_ms).await?;
+    audit::append(&mut tx, deed, now.at_ms).await?;
     tx.commit().await
 }
 

@@ -1,7 +1,7 @@
 //! Sessions: a person signs in, is known by a secret's digest, and signs out or is forgotten.
 //!
 //! Every sign-in and every refused one is written down; a wrong password counts against its
-//! account, which locks itself.
+//! account, which locks itself. Sessions and locks end by steady time (store/steady.rs).
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -58,7 +58,8 @@ pub struct SessionRecord {
     /// The second factor's code is still to be shown: it opens nothing but the page that asks for it.
     pub must_show_code: bool,
     pub has_second_factor: bool,
-    pub seen_at_ms: i64,
+    /// Steady: its last use, as far as it is noted.
+    pub idle_from_ms: i64,
 }
 
 impl Store {
@@ -99,12 +100,12 @@ impl Store {
         session_sha256: &str,
         session: &SessionRecord,
     ) -> Result<(), StoreError> {
-        let now_ms = self.now_ms();
-        if now_ms - session.seen_at_ms < SEEN_STEP_MS {
+        let steady_ms = self.steady_ms();
+        if steady_ms - session.idle_from_ms < SEEN_STEP_MS {
             return Ok(());
         }
-        let touched = sqlx::query("UPDATE session SET seen_at_ms = ? WHERE sha256 = ?")
-            .bind(now_ms)
+        let touched = sqlx::query("UPDATE session SET idle_from_ms = ? WHERE sha256 = ?")
+            .bind(steady_ms)
             .bind(session_sha256)
             .execute(&self.0.writer)
             .await;
@@ -123,45 +124,46 @@ impl Store {
         client: IpAddr,
         limits: SessionLimits,
     ) -> Result<(), Fault> {
-        let now_ms = self.now_ms();
+        let (now_ms, steady_ms) = (self.now_ms(), self.steady_ms());
         let mut tx = self.begin().await?;
         let is_due = checked.due == Due::Code;
         // While a code is due wrong ones go on counting: the password alone must not forgive them.
         let taken = sqlx::query(
             "UPDATE account SET failures = iif(?4, failures, 0), \
-             locked_until_ms = iif(?4, locked_until_ms, NULL), \
+             lock_holds_until_ms = iif(?4, lock_holds_until_ms, NULL), \
              signed_in_at_ms = iif(?4, signed_in_at_ms, ?1) \
              WHERE name = ?2 AND password = ?3 AND disabled_at_ms IS NULL \
-             AND coalesce(locked_until_ms, 0) <= ?1",
+             AND coalesce(lock_holds_until_ms <= ?5, 1)",
         )
         .bind(now_ms)
         .bind(checked.name.as_str())
         .bind(&checked.password)
         .bind(is_due)
+        .bind(steady_ms)
         .execute(&mut *tx)
         .await?;
         if taken.rows_affected() == 0 {
             return Err(StoreError::SignInRefused.into());
         }
         sqlx::query(
-            "DELETE FROM session WHERE seen_at_ms < ?1 OR created_at_ms < ?2 OR sha256 IN \
+            "DELETE FROM session WHERE idle_from_ms < ?1 OR aged_from_ms < ?2 OR sha256 IN \
              (SELECT sha256 FROM session WHERE account = ?3 \
-             ORDER BY created_at_ms DESC LIMIT -1 OFFSET ?4)",
+             ORDER BY aged_from_ms DESC LIMIT -1 OFFSET ?4)",
         )
-        .bind(now_ms - millis(limits.idle))
-        .bind(now_ms - millis(limits.lifetime))
+        .bind(steady_ms - millis(limits.idle))
+        .bind(steady_ms - millis(limits.lifetime))
         .bind(checked.name.as_str())
         .bind(SESSIONS_MAX - 1)
         .execute(&mut *tx)
         .await?;
         sqlx::query(
-            "INSERT INTO session (sha256, account, client, created_at_ms, seen_at_ms, code_due) \
+            "INSERT INTO session (sha256, account, client, aged_from_ms, idle_from_ms, code_due) \
              VALUES (?1, ?2, ?3, ?4, ?4, ?5)",
         )
         .bind(session_sha256)
         .bind(checked.name.as_str())
         .bind(client.to_string())
-        .bind(now_ms)
+        .bind(steady_ms)
         .bind(is_due)
         .execute(&mut *tx)
         .await?;
@@ -183,7 +185,7 @@ impl Store {
     async fn refuse_rows(&self, name: &str, client: IpAddr) -> Result<(), Fault> {
         let now_ms = self.now_ms();
         let mut tx = self.begin().await?;
-        count_failure(&mut tx, name, now_ms).await?;
+        count_failure(&mut tx, name, self.steady_ms()).await?;
         let deed = Deed {
             who: &Actor::nobody(),
             action: "session.begun",
@@ -200,18 +202,18 @@ impl Store {
         session_sha256: &str,
         limits: SessionLimits,
     ) -> Result<Option<SessionRecord>, Fault> {
-        let now_ms = self.now_ms();
+        let steady_ms = self.steady_ms();
         let row = sqlx::query(
-            "SELECT s.account, s.seen_at_ms, s.code_due, a.roles, a.must_change, \
+            "SELECT s.account, s.idle_from_ms, s.code_due, a.roles, a.must_change, \
              EXISTS (SELECT 1 FROM second_factor f WHERE f.account = a.name \
              AND f.in_force_at_ms IS NOT NULL) AS has_second_factor FROM session s \
-             JOIN account a ON a.name = s.account WHERE s.sha256 = ? AND s.seen_at_ms >= ? \
-             AND s.created_at_ms >= iif(s.code_due, ?, ?) AND a.disabled_at_ms IS NULL",
+             JOIN account a ON a.name = s.account WHERE s.sha256 = ? AND s.idle_from_ms >= ? \
+             AND s.aged_from_ms >= iif(s.code_due, ?, ?) AND a.disabled_at_ms IS NULL",
         )
         .bind(session_sha256)
-        .bind(now_ms - millis(limits.idle))
-        .bind(now_ms - millis(CODE_WITHIN.min(limits.lifetime)))
-        .bind(now_ms - millis(limits.lifetime))
+        .bind(steady_ms - millis(limits.idle))
+        .bind(steady_ms - millis(CODE_WITHIN.min(limits.lifetime)))
+        .bind(steady_ms - millis(limits.lifetime))
         .fetch_optional(&self.0.readers)
         .await?;
         let Some(row) = row else { return Ok(None) };
@@ -221,7 +223,7 @@ impl Store {
             must_change_password: row.try_get("must_change")?,
             must_show_code: row.try_get("code_due")?,
             has_second_factor: row.try_get("has_second_factor")?,
-            seen_at_ms: row.try_get("seen_at_ms")?,
+            idle_from_ms: row.try_get("idle_from_ms")?,
         }))
     }
 
@@ -251,15 +253,19 @@ impl Store {
 /// Counts a wrong password or code against the account, where there is one of that name, and locks it
 /// when there were too many. A lock that is over gives five more tries, one that lasts is not
 /// prolonged.
-pub(super) async fn count_failure(tx: &mut Tx, name: &str, now_ms: i64) -> Result<(), sqlx::Error> {
+pub(super) async fn count_failure(
+    tx: &mut Tx,
+    name: &str,
+    steady_ms: i64,
+) -> Result<(), sqlx::Error> {
     sqlx::query(
         "UPDATE account SET \
-         failures = CASE WHEN locked_until_ms <= ?1 THEN 1 ELSE failures + 1 END, \
-         locked_until_ms = CASE WHEN locked_until_ms > ?1 THEN locked_until_ms \
-         WHEN locked_until_ms IS NULL AND failures + 1 >= ?2 THEN ?1 + ?3 END \
+         failures = CASE WHEN lock_holds_until_ms <= ?1 THEN 1 ELSE failures + 1 END, \
+         lock_holds_until_ms = CASE WHEN lock_holds_until_ms > ?1 THEN lock_holds_until_ms \
+         WHEN lock_holds_until_ms IS NULL AND failures + 1 >= ?2 THEN ?1 + ?3 END \
          WHERE name = ?4",
     )
-    .bind(now_ms)
+    .bind(steady_ms)
     .bind(FAILURES_MAX)
     .bind(millis(LOCKED))
     .bind(name)

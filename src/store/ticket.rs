@@ -96,6 +96,10 @@ pub struct TicketRecord {
     pub decided_at_ms: Option<i64>,
     pub decision_note: Option<String>,
     pub expires_at_ms: Option<i64>,
+    /// The same by steady time.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub holds_until_ms: Option<i64>,
     pub size_bytes: Option<i64>,
     /// Of the bundle.
     pub sha256: Option<String>,
@@ -119,8 +123,8 @@ pub enum Made {
 }
 
 const COLUMNS: &str = "SELECT id, reason, treatment, scope, alarms, days, asked_by, asked_at_ms, \
-    state, decided_by, decided_at_ms, decision_note, expires_at_ms, size_bytes, sha256, failure, \
-    downloads FROM ticket ";
+    state, decided_by, decided_at_ms, decision_note, expires_at_ms, holds_until_ms, size_bytes, \
+    sha256, failure, downloads FROM ticket ";
 
 impl Store {
     /// Commits that `who` asks, and returns the ticket. Fails when the scope holds no alarm, an
@@ -166,6 +170,12 @@ impl Store {
     /// be deleted.
     pub async fn expire_tickets(&self) -> Result<Vec<TicketId>, StoreError> {
         self.named(self.expire_rows().await)
+    }
+
+    /// Returns whether the ticket's time is not over.
+    pub fn holds(&self, ticket: &TicketRecord) -> bool {
+        let end = ticket.holds_until_ms;
+        end.is_some_and(|end_ms| self.steady_ms() < end_ms)
     }
 
     /// Commits that `who` downloads the bundle, and returns its ticket; call it before a byte
@@ -238,17 +248,17 @@ impl Store {
             Decision::Approved => ("making", "export.approved"),
             Decision::Refused => ("refused", "export.refused"),
         };
-        let approved = decision == Decision::Approved;
-        let expires_at_ms = approved.then(|| now_ms + ticket.days * DAY_MS);
+        let lasts_ms = (decision == Decision::Approved).then_some(ticket.days * DAY_MS);
         sqlx::query(
             "UPDATE ticket SET state = ?, decided_by = ?, decided_at_ms = ?, decision_note = ?, \
-             expires_at_ms = ? WHERE id = ?",
+             expires_at_ms = ?, holds_until_ms = ? WHERE id = ?",
         )
         .bind(state)
         .bind(who.as_str())
         .bind(now_ms)
         .bind(why)
-        .bind(expires_at_ms)
+        .bind(lasts_ms.map(|lasts_ms| now_ms + lasts_ms))
+        .bind(lasts_ms.map(|lasts_ms| self.steady_ms() + lasts_ms))
         .bind(id.0)
         .execute(&mut *tx)
         .await?;
@@ -324,9 +334,9 @@ impl Store {
         let mut tx = self.begin().await?;
         let over: Vec<i64> = sqlx::query_scalar(
             "SELECT id FROM ticket WHERE state IN ('making', 'ready', 'failed') \
-             AND expires_at_ms <= ? ORDER BY id",
+             AND holds_until_ms <= ? ORDER BY id",
         )
-        .bind(now_ms)
+        .bind(self.steady_ms())
         .fetch_all(&mut *tx)
         .await?;
         for id in &over {
@@ -348,8 +358,7 @@ impl Store {
         if ticket.asked_by != who.as_str() {
             return Err(StoreError::OthersTicket(id).into());
         }
-        let holds = ticket.expires_at_ms.is_some_and(|end| now_ms < end);
-        if ticket.state != TicketState::Ready || !holds {
+        if ticket.state != TicketState::Ready || !self.holds(&ticket) {
             return Err(StoreError::NoBundle(id).into());
         }
         sqlx::query("UPDATE ticket SET downloads = downloads + 1 WHERE id = ?")
@@ -477,6 +486,7 @@ fn record_of(row: &SqliteRow) -> Result<TicketRecord, sqlx::Error> {
         decided_at_ms: row.try_get("decided_at_ms")?,
         decision_note: row.try_get("decision_note")?,
         expires_at_ms: row.try_get("expires_at_ms")?,
+        holds_until_ms: row.try_get("holds_until_ms")?,
         size_bytes: row.try_get("size_bytes")?,
         sha256: row.try_get("sha256")?,
         failure: row.try_get("failure")?,

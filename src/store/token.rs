@@ -96,6 +96,7 @@ impl Store {
         who: &Actor,
     ) -> Result<(), Fault> {
         let now_ms = self.now_ms();
+        let holds_until_ms = expires_at_ms.map(|end| self.steady_ms() + (end - now_ms));
         let mut tx = self.begin().await?;
         let count: i64 = sqlx::query_scalar("SELECT count(*) FROM token")
             .fetch_one(&mut *tx)
@@ -105,8 +106,8 @@ impl Store {
             return Err(StoreError::TooMany { what, limit }.into());
         }
         let added = sqlx::query(
-            "INSERT INTO token (name, roles, sha256, created_at_ms, created_by, expires_at_ms) \
-             VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING",
+            "INSERT INTO token (name, roles, sha256, created_at_ms, created_by, expires_at_ms, \
+             holds_until_ms) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING",
         )
         .bind(name.as_str())
         .bind(to_json(roles)?)
@@ -114,6 +115,7 @@ impl Store {
         .bind(now_ms)
         .bind(who.as_str())
         .bind(expires_at_ms)
+        .bind(holds_until_ms)
         .execute(&mut *tx)
         .await?;
         if added.rows_affected() == 0 {
@@ -162,10 +164,10 @@ impl Store {
     async fn token_row(&self, token_sha256: &str) -> Result<Option<TokenGrant>, Fault> {
         let row = sqlx::query(
             "SELECT name, roles FROM token WHERE sha256 = ? AND revoked_at_ms IS NULL \
-             AND coalesce(expires_at_ms > ?, 1)",
+             AND coalesce(holds_until_ms > ?, 1)",
         )
         .bind(token_sha256)
-        .bind(self.now_ms())
+        .bind(self.steady_ms())
         .fetch_optional(&self.0.readers)
         .await?;
         let Some(row) = row else { return Ok(None) };

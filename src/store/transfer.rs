@@ -99,7 +99,7 @@ const DELIVERY: Table = Table {
         "state",
         "attempts",
         "created_at_ms",
-        "first_attempt_at_ms",
+        "tried_from_ms",
         "next_at_ms",
         "settled_at_ms",
         "last_error",
@@ -138,13 +138,13 @@ const ARRIVE: [&str; 5] = [
     "INSERT OR REPLACE INTO evidence_file ({columns}) SELECT {values} FROM json_each(?1)",
     "INSERT OR IGNORE INTO event ({columns}) SELECT {values} FROM json_each(?1) ORDER BY key",
     "INSERT OR IGNORE INTO delivery (id, event_seq, alarm, endpoint, camera, state, attempts, \
-     created_at_ms, first_attempt_at_ms, next_at_ms, settled_at_ms, last_error) \
+     created_at_ms, tried_from_ms, next_at_ms, settled_at_ms, last_error) \
      SELECT value ->> 'id', (SELECT seq FROM event WHERE alarm = value ->> 'alarm' \
      AND kind = value ->> 'event_kind'), value ->> 'alarm', value ->> 'endpoint', \
      value ->> 'camera', \
      CASE WHEN ?2 THEN 'cancelled' WHEN value ->> 'state' = 'sending' THEN 'pending' \
      ELSE value ->> 'state' END, \
-     value ->> 'attempts', value ->> 'created_at_ms', value ->> 'first_attempt_at_ms', \
+     value ->> 'attempts', value ->> 'created_at_ms', value ->> 'tried_from_ms', \
      value ->> 'next_at_ms', value ->> 'settled_at_ms', value ->> 'last_error' \
      FROM json_each(?1) \
      WHERE EXISTS (SELECT 1 FROM endpoint WHERE endpoint.id = value ->> 'endpoint')",

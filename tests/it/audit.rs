@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use plumb::audit::{self, Algorithm, Checkpoint, Key, Signing};
+use plumb::config::Config;
 use plumb::store::inspect::{AuditFinding, AuditReport, inspect};
 use plumb::store::{Actor, AuditOutcome, Store};
 use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
@@ -443,4 +444,56 @@ async fn checkpoints_of_both_keys_are_checked_and_a_foreign_one_is_found() {
         findings,
         [AuditFinding::ForeignCheckpoint { seq: signed.seq }]
     );
+}
+
+#[tokio::test]
+async fn a_rule_that_was_changed_in_the_file_is_a_row_that_names_it() {
+    let house = tempfile::tempdir().expect("a folder");
+    let read = |more: &str| {
+        let text = format!(
+            "[[site]]\nid = \"s\"\n[[camera]]\nid = \"c\"\nsite = \"s\"\nkind = \"facade\"\n\
+             url = \"file:x.mp4\"\n{more}"
+        );
+        let path = house.path().join("plumb.toml");
+        std::fs::write(house.path().join("x.mp4"), "").expect("writable");
+        std::fs::write(&path, text).expect("writable");
+        Config::read(&path).expect("it is sound").policy()
+    };
+    let store = Store::open(house.path(), Vec::new(), crate::store::clock()).await;
+    let store = store.expect("a store");
+    let rows = async || {
+        let all = store.audit_after(0, 100).await.expect("readable");
+        let of = all
+            .into_iter()
+            .filter(|row| row.action.starts_with("policy."));
+        let told = of.map(|row| (row.action, row.object, row.detail.unwrap_or_default()));
+        told.collect::<Vec<_>>()
+    };
+    let first = read("");
+    assert_eq!(
+        store.note_policy(&first).await.expect("committed"),
+        first.len()
+    );
+    let found = rows().await;
+    assert_eq!((found.len(), found[0].0.as_str()), (1, "policy.found"));
+    assert!(
+        found[0].2.contains("retention.evidence_days = 90; "),
+        "{}",
+        found[0].2
+    );
+    // A start that finds the same says nothing.
+    assert_eq!(store.note_policy(&read("")).await.expect("committed"), 0);
+    let shorter = read("[retention]\nevidence_days = 7\n[privacy]\nsee_people = []\n");
+    assert_eq!(store.note_policy(&shorter).await.expect("committed"), 2);
+    let changed =
+        |rule: &str, how: &str| ("policy.changed".to_owned(), rule.to_owned(), how.to_owned());
+    assert_eq!(
+        rows().await[1..],
+        [
+            changed("privacy.see_people", "operator, manager, auditor -> none"),
+            changed("retention.evidence_days", "90 -> 7"),
+        ]
+    );
+    let report = inspect(house.path(), &[], &[]).await.expect("readable");
+    assert_eq!(report.findings, []);
 }

@@ -719,6 +719,25 @@ async fn a_clock_that_is_set_back_delays_no_alarm() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_set_forward_gives_no_receiver_up() {
+    let server = receiver(500).await;
+    let service = service(vec![endpoint("guard", &server.uri())]).await;
+    let id = service.raise("north").await;
+    service.until_attempts(id, 1).await;
+    service
+        .clock
+        .set_forward(Duration::from_secs(400 * 24 * 3600));
+    service.until_attempts(id, 2).await;
+    server.reset().await;
+    Mock::given(method("POST"))
+        .respond_with(ResponseTemplate::new(204))
+        .mount(&server)
+        .await;
+    service.clock.advance(Duration::from_secs(60));
+    service.until_states(id, &[DeliveryState::Delivered]).await;
+}
+
+#[tokio::test]
 async fn endpoints_are_told_apart_by_their_path() {
     let server = MockServer::start().await;
     let mut seen = HashMap::new();

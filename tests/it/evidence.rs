@@ -247,6 +247,10 @@ fn keeps_a_fall_as_clip_pictures_and_manifest() {
     assert_eq!((clip.starts_at_s, clip.cut), (2.0, None));
     assert_eq!(report.manifest.alarm.ended_at_s, Some(RAISED_S + 1.0));
     assert_eq!(report.manifest.alarm.track, fall(RAISED_S).track);
+    // Also where the camera is away: by this the alarm's page draws the facade.
+    let (info, size_px) = (&stream.info, manifest::picture_size_px(&bundle));
+    assert_eq!(size_px, Some((info.width_px, info.height_px)));
+    assert_eq!(manifest::picture_size_px(&root), None);
 }
 
 /// A mask over all of the picture: what is seen then was drawn on it.

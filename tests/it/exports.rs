@@ -443,6 +443,37 @@ async fn evidence_that_was_changed_or_deleted_is_named_and_not_exported() {
 }
 
 #[tokio::test]
+async fn a_ticket_holds_for_its_days_also_when_the_clock_is_set() {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+    let office = Office::open().await;
+    let new = alarm_with_clip(&office.store, office.folder.path(), &office.clock).await;
+    let asked = office.ask(&new, Treatment::Protected).await;
+    let approved = office
+        .store
+        .decide(asked.id, Decision::Approved, None, boss());
+    approved.await.expect("it is committed");
+    office.turn().await;
+    let path = path_of(&office.folder.path().join("exports"), asked.id);
+    office.clock.set_forward(YEAR);
+    office.turn().await;
+    assert!(path.exists());
+    let own = office.store.download(asked.id, asker()).await;
+    own.expect("it holds");
+    office.clock.set_back(YEAR + YEAR);
+    office
+        .clock
+        .advance(Duration::from_secs(3 * 24 * 3600 - 60));
+    let own = office.store.download(asked.id, asker()).await;
+    own.expect("it still holds");
+    office.clock.advance(Duration::from_secs(60));
+    let late = office.store.download(asked.id, asker()).await;
+    assert!(matches!(late, Err(StoreError::NoBundle(_))));
+    office.turn().await;
+    assert!(!path.exists());
+    assert_eq!(office.state(&asked).await.state, TicketState::Expired);
+}
+
+#[tokio::test]
 async fn a_bundle_is_for_its_asker_alone_counted_and_gone_when_it_expires() {
     let office = Office::open().await;
     let new = alarm_with_clip(&office.store, office.folder.path(), &office.clock).await;

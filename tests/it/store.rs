@@ -348,7 +348,7 @@ async fn what_lasted_when_the_process_died_is_ended_by_the_restart() {
     store.raise(&lasting).await.unwrap();
     let desk = EndpointId::parse("desk").unwrap();
     for head in store.heads(&desk, &[]).await.unwrap() {
-        store.begin_attempt(&head.id, 1).await.unwrap();
+        store.begin_attempt(&head.id).await.unwrap();
     }
 
     let recovered = store.recover().await.unwrap();

@@ -11,10 +11,13 @@ use super::charts::{self, FallChart};
 use super::facade_drawing;
 use super::filter::Chosen;
 use super::language::Language;
+use super::texts::lacks::lack;
 use super::view::{AlarmView, DeliveryView};
 use super::{Frame, page};
 use crate::alarm::AlarmKind;
 use crate::auth::Role;
+use crate::evidence::manifest::picture_size_px;
+use crate::evidence::room::below;
 use crate::evidence::{self, Hidden};
 use crate::http::access::Principal;
 use crate::http::error::ApiError;
@@ -146,7 +149,7 @@ pub(crate) async fn show(
         // Told in the reader's own language where it was deleted.
         evidence_reason: match detail.alarm.evidence_deleted {
             Some(_) => None,
-            None => detail.alarm.evidence_reason.clone(),
+            None => (detail.alarm.evidence_reason.as_deref()).map(|kept| lack(language, kept)),
         },
         fall: is_fall
             .then(|| charts::fall(t, &detail.track, facade))
@@ -198,14 +201,20 @@ fn named_notes(api: &Api, notes: Vec<NoteRecord>) -> Vec<NoteRecord> {
 }
 
 /// Returns the facade by which the alarm was judged, also where the camera's scene has changed since,
-/// and its camera's picture size.
+/// and the size of its pictures: as its evidence has it, else as the camera sends them now.
 async fn facade(
     api: &Api,
     detail: &AlarmDetail,
 ) -> Result<Option<(FacadeScene, (u32, u32))>, ApiError> {
-    let facade = judged_facade(&api.store, &detail.alarm).await?;
+    let Some(facade) = judged_facade(&api.store, &detail.alarm).await? else {
+        return Ok(None);
+    };
+    let folder = detail.evidence_folder.as_deref();
+    let folder = folder.and_then(|folder| below(&api.evidence_root, folder.split('/')));
+    let recorded = tokio::task::spawn_blocking(move || picture_size_px(&folder?)).await;
+    let recorded = recorded.map_err(|error| ApiError::internal("a manifest", &error))?;
     let health = api.board.camera(&detail.alarm.camera);
-    let size_px = health.map_or((0, 0), |health| (health.width_px, health.height_px));
-    let is_known = size_px.0 > 0 && size_px.1 > 0;
-    Ok(facade.filter(|_| is_known).map(|facade| (facade, size_px)))
+    let sent = health.map(|health| (health.width_px, health.height_px));
+    let size_px = recorded.or(sent.filter(|size_px| size_px.0 > 0 && size_px.1 > 0));
+    Ok(size_px.map(|size_px| (facade, size_px)))
 }

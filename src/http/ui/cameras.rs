@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::language::Language;
-use super::texts::Texts;
+use super::texts::lacks::lack;
 use super::view::{DeliveryView, HealthView, site_name};
 use super::{Frame, READERS, page};
 use crate::auth::Role;
@@ -52,7 +52,8 @@ struct CameraView {
 }
 
 impl CameraView {
-    fn new(api: &Api, t: &'static Texts, camera: &CameraInfo, health: CameraHealth) -> Self {
+    fn new(api: &Api, language: Language, camera: &CameraInfo, health: CameraHealth) -> Self {
+        let t = language.texts();
         let format = match &health.codec {
             Some(codec) => format!("{codec} {}×{}", health.width_px, health.height_px),
             None => "–".to_owned(),
@@ -63,7 +64,7 @@ impl CameraView {
             site: site_name(api, &camera.site),
             place: camera.place.clone(),
             health: HealthView::new(t, &health),
-            error: health.error,
+            error: health.error.map(|why| lack(language, &why)),
             format,
             dropped: health.frames_dropped,
             skipped: (camera.kind == Kind::Elevator).then_some(health.looks_skipped),
@@ -87,7 +88,7 @@ pub(crate) async fn show(
         .iter()
         .map(|camera| {
             let health = health.remove(&camera.id).unwrap_or_default();
-            CameraView::new(api, t, camera, health)
+            CameraView::new(api, language, camera, health)
         })
         .collect();
     let frame = Frame::of(language, "/cameras", &who);

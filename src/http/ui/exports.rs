@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::language::Language;
-use super::texts::records;
+use super::texts::lacks::lack;
 use super::view::camera_name;
 use super::{Frame, page};
 use crate::auth::Role;
@@ -60,12 +60,11 @@ pub(crate) async fn show(
     language: Language,
     _: NoQuery,
 ) -> Result<Response, ApiError> {
-    let (api, r) = (&service.api, language.records());
+    let api = &service.api;
     let frame = Frame::of(language, "/exports", &who);
     let tickets = seen_by(&service, &who).await?;
     let is_manager = frame.is(&[Role::Manager]);
-    let now_ms = api.clock.now().as_millisecond();
-    let view = |ticket| TicketView::new(api, r, ticket, who.actor.as_str(), is_manager, now_ms);
+    let view = |ticket| TicketView::new(api, language, ticket, who.actor.as_str(), is_manager);
     page(&ExportsPage {
         may_ask: frame.is(&[Role::Operator, Role::Manager]),
         cameras: api
@@ -81,14 +80,14 @@ pub(crate) async fn show(
 impl TicketView {
     fn new(
         api: &Api,
-        r: &'static records::Texts,
+        language: Language,
         ticket: TicketRecord,
         own: &str,
         is_manager: bool,
-        now_ms: i64,
     ) -> Self {
+        let r = language.records();
         let is_own = ticket.asked_by == own;
-        let holds = ticket.expires_at_ms.is_some_and(|end| now_ms < end);
+        let holds = api.store.holds(&ticket);
         let is_making = ticket.state == TicketState::Making;
         let (state, tone) = match ticket.state {
             TicketState::Asked => (r.ticket_asked, "warn"),
@@ -127,7 +126,7 @@ impl TicketView {
                 .map(|by| api.store.name_of(&by))
                 .zip(ticket.decided_at_ms),
             note: ticket.decision_note,
-            failure: ticket.failure,
+            failure: (ticket.failure.as_deref()).map(|kept| lack(language, kept)),
             expires_at_ms: ticket.expires_at_ms,
             size: ticket
                 .size_bytes

@@ -218,7 +218,8 @@ struct ProblemPage<'a> {
     frame: Frame,
     status: u16,
     text: &'a str,
-    detail: &'a str,
+    /// In English; none where the text says as much in the reader's own language.
+    detail: Option<&'a str>,
     request_id: &'a str,
 }
 
@@ -236,11 +237,13 @@ pub(super) fn problem_page(
         status if status.is_server_error() => frame.t.problem_server,
         _ => frame.t.problem_request,
     };
+    let is_told = status == StatusCode::FORBIDDEN || status.is_server_error();
+    let detail = Some(error.to_string()).filter(|_| language == Language::En || !is_told);
     let page = ProblemPage {
         frame,
         status: status.as_u16(),
         text,
-        detail: &error.to_string(),
+        detail: detail.as_deref(),
         request_id,
     };
     Some((page.render().ok()?, PAGE_SOURCES))

@@ -9,6 +9,7 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use super::language::Language;
+use super::texts::lacks::lack;
 use super::texts::{Texts, fill};
 use super::{Frame, charts, go, page};
 use crate::alarm::comparison::{Agreement, ReplayPart, ReplayRow, ReplayVerdict};
@@ -168,7 +169,7 @@ pub(crate) async fn one(
         alarm: replay.alarm.map(|id| id.to_string()),
         is_running: replay.state == ReplayState::Running,
         percent,
-        reason: replay.reason.clone(),
+        reason: (replay.reason.as_deref()).map(|kept| lack(language, kept)),
         verdict: result.map(|result| verdict(t, &replay, result)),
         lines: result.map_or_else(Vec::new, |result| lines(t, result)),
         others: result.map_or_else(Vec::new, |result| others(t, result)),

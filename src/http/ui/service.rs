@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::language::Language;
+use super::texts::lacks::lack;
 use super::texts::{Texts, fill};
 use super::view::camera_name;
 use super::{Frame, page};
@@ -234,7 +235,13 @@ fn camera_checks(api: &Api, language: Language) -> Vec<Check> {
                 Observed::bad(format!("{shown}: {}", faults.join(", ")), None)
             }
             Link::Connecting => Observed::bad(c.connecting, None),
-            Link::Offline => Observed::bad(c.offline, health.error),
+            Link::Offline => {
+                let why = health.error.map(|why| lack(language, &why));
+                Observed::bad(
+                    why.map_or(c.offline.to_owned(), |why| format!("{} · {why}", c.offline)),
+                    None,
+                )
+            }
         };
         result.of(t, format!("{} {}", t.camera, camera_name(api, &camera.id)))
     });

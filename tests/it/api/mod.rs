@@ -3,6 +3,8 @@
 mod alarms;
 mod audit;
 mod authz;
+mod board;
+mod clocks;
 mod errors;
 mod hostile;
 mod evidence;

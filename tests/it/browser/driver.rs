@@ -18,14 +18,14 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// The driver's process, ended with the value.
-pub(super) struct Driver {
+pub(crate) struct Driver {
     process: Child,
     url: String,
     client: Client,
 }
 
 impl Driver {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let mut process = Command::new("chromedriver")
             .arg("--port=0")
             .stdout(Stdio::piped())
@@ -51,7 +51,7 @@ impl Driver {
     }
 
     /// Opens a browser that nobody has used, in English.
-    pub(super) async fn browser(&self) -> Browser {
+    pub(crate) async fn browser(&self) -> Browser {
         let arguments = [
             "--headless=new",
             "--no-sandbox",
@@ -96,7 +96,7 @@ impl Drop for Driver {
 }
 
 /// One browser.
-pub(super) struct Browser {
+pub(crate) struct Browser {
     url: String,
     client: Client,
     process: Pid,
@@ -122,18 +122,18 @@ impl Browser {
         answer["value"].take()
     }
 
-    pub(super) async fn open(&self, url: &str) {
+    pub(crate) async fn open(&self, url: &str) {
         self.send("/url", json!({ "url": url })).await;
     }
 
     /// Returns what a script returns.
-    pub(super) async fn run(&self, script: &str) -> Value {
+    pub(crate) async fn run(&self, script: &str) -> Value {
         self.send("/execute/sync", json!({ "script": script, "args": [] }))
             .await
     }
 
     /// Waits until the expression is true on the page; a page that is left meanwhile is asked anew.
-    pub(super) async fn wait_for(&self, condition: &str) {
+    pub(crate) async fn wait_for(&self, condition: &str) {
         let script = format!(
             "const done = arguments[0]; const until = Date.now() + 100000; \
              const look = () => {{ try {{ if ({condition}) return done(true); }} catch {{}} \
@@ -166,14 +166,14 @@ impl Browser {
         found[ELEMENT].as_str().expect("an element").to_owned()
     }
 
-    pub(super) async fn click(&self, css: &str) {
+    pub(crate) async fn click(&self, css: &str) {
         let element = self.find(css).await;
         self.send(&format!("/element/{element}/click"), json!({}))
             .await;
     }
 
     /// Types into a field.
-    pub(super) async fn fill(&self, css: &str, text: &str) {
+    pub(crate) async fn fill(&self, css: &str, text: &str) {
         let element = self.find(css).await;
         self.send(
             &format!("/element/{element}/value"),
@@ -183,7 +183,7 @@ impl Browser {
     }
 
     /// Presses a key while nothing but the page has the focus.
-    pub(super) async fn press(&self, key: &str) {
+    pub(crate) async fn press(&self, key: &str) {
         let actions = json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": [
             { "type": "keyDown", "value": key }, { "type": "keyUp", "value": key },
         ] }] });
@@ -192,7 +192,7 @@ impl Browser {
 
     /// Presses the mouse at the first of these places of an element, which are relative to its size,
     /// moves it over the others, and lets go.
-    pub(super) async fn drag(&self, css: &str, places: &[(f64, f64)]) {
+    pub(crate) async fn drag(&self, css: &str, places: &[(f64, f64)]) {
         self.find(css).await;
         let quoted = json!(css);
         let script = format!(
@@ -213,7 +213,7 @@ impl Browser {
         self.send("/actions", json!({ "actions": [mouse] })).await;
     }
 
-    pub(super) async fn text(&self, css: &str) -> String {
+    pub(crate) async fn text(&self, css: &str) -> String {
         let quoted = json!(css);
         let script = format!("return document.querySelector({quoted})?.innerText ?? ''");
         let text = self.run(&script).await;
@@ -221,7 +221,7 @@ impl Browser {
     }
 
     /// Makes the window so wide, and as a phone's where it is narrow.
-    pub(super) async fn resize(&self, width_px: u32) {
+    pub(crate) async fn resize(&self, width_px: u32) {
         let params = json!({
             "width": width_px, "height": 900, "deviceScaleFactor": 1, "mobile": width_px < 600,
         });
@@ -231,7 +231,7 @@ impl Browser {
     }
 
     /// Writes the page as it is printed on A4 into the folder of screenshots, and returns the PDF.
-    pub(super) async fn print(&self, name: &str) -> Vec<u8> {
+    pub(crate) async fn print(&self, name: &str) -> Vec<u8> {
         let page = json!({ "page": { "width": 21.0, "height": 29.7 } });
         let printed = self.send("/print", page).await;
         let printed = printed.as_str().expect("base64");
@@ -244,7 +244,7 @@ impl Browser {
     }
 
     /// Returns the PNG of what the page shows, as a camera before the screen would see it.
-    pub(super) async fn seen(&self) -> Vec<u8> {
+    pub(crate) async fn seen(&self) -> Vec<u8> {
         let params = json!({ "format": "png", "captureBeyondViewport": true });
         let body = json!({ "cmd": "Page.captureScreenshot", "params": params });
         let shot = self.send("/goog/cdp/execute", body).await;
@@ -254,7 +254,7 @@ impl Browser {
     }
 
     /// Writes the whole page as a picture into the folder of screenshots.
-    pub(super) async fn shoot(&self, name: &str) {
+    pub(crate) async fn shoot(&self, name: &str) {
         let bytes = self.seen().await;
         let folder = screenshots();
         fs::create_dir_all(&folder).expect("writable");

@@ -2,7 +2,7 @@
 //! land in `screenshots/` (ignored by git) for people to look at.
 
 mod accessible;
-mod driver;
+pub(crate) mod driver;
 mod escalation;
 mod review;
 mod exports;
@@ -30,7 +30,7 @@ fn add(home: &Home, name: &str, role: &str) -> String {
 }
 
 /// Signs in for the first time: the one-time password must be changed.
-async fn sign_in_first(browser: &Browser, site: &str, name: &str, told: &str) {
+pub(crate) async fn sign_in_first(browser: &Browser, site: &str, name: &str, told: &str) {
     browser.open(site).await;
     browser.fill("input[name=name]", name).await;
     browser.fill("input[name=password]", told).await;

@@ -45,6 +45,8 @@ const DEEDS: &[(&str, &str, &str)] = &[
     ("export.refused", "拒绝导出", "Export refused"),
     ("live.seen", "查看实时视频", "Live video seen"),
     ("picture.seen", "查看画面", "Picture seen"),
+    ("policy.changed", "策略变更", "Policy changed"),
+    ("policy.found", "记录策略", "Policy found"),
     ("replay.begun", "开始回放核验", "Replay begun"),
     ("replay.ended", "回放核验结束", "Replay ended"),
     ("route.asked", "访问被拒绝", "Access refused"),

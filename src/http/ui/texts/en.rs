@@ -80,7 +80,7 @@ pub(crate) const EN: Texts = Texts {
     shelve: "Shelve",
     shelve_for: "For",
     unshelve: "End now",
-    until: "until",
+    until: "Until",
     acknowledge: "Acknowledge",
     close: "Close",
     assign: "Assign",
