@@ -18,7 +18,7 @@ from .program import ROOT, Program
 
 SECTIONS = ("falls", "ebike", "rides", "models", "report")
 # Clips of facades, pictures of elevators, clips of elevators, rides of ordinary passengers.
-COUNTS, QUICK = (120, 600, 48, 6), (12, 60, 5, 1)
+COUNTS, QUICK = (120, 600, 48, 24), (12, 60, 5, 1)
 
 
 def main() -> None:
