@@ -51,7 +51,11 @@ async fn act(store: &Store, command: Command, out: &mut Output) -> anyhow::Resul
     match command {
         Command::List => {
             for token in store.tokens().await? {
-                let state = token.revoked_at_ms.map_or("", |_| "  revoked");
+                let state = match (token.revoked_at_ms, token.is_over) {
+                    (Some(_), _) => "  revoked",
+                    (None, true) => "  expired",
+                    (None, false) => "",
+                };
                 out.line(&format!(
                     "{:24} {}{state}",
                     token.name.as_str(),

@@ -25,6 +25,8 @@ pub struct TokenRecord {
     pub created_by: String,
     /// None for one that holds until it is revoked.
     pub expires_at_ms: Option<i64>,
+    /// Whether its time is over; it opens nothing any more.
+    pub is_over: bool,
     pub revoked_at_ms: Option<i64>,
 }
 
@@ -68,9 +70,10 @@ impl Store {
 
     async fn token_rows(&self) -> Result<Vec<TokenRecord>, Fault> {
         let rows = sqlx::query(
-            "SELECT name, roles, created_at_ms, created_by, expires_at_ms, revoked_at_ms \
-             FROM token ORDER BY name LIMIT ?",
+            "SELECT name, roles, created_at_ms, created_by, expires_at_ms, revoked_at_ms, \
+             coalesce(holds_until_ms <= ?, 0) AS is_over FROM token ORDER BY name LIMIT ?",
         )
+        .bind(self.steady_ms())
         .bind(TOKENS_MAX)
         .fetch_all(&self.0.readers)
         .await?;
@@ -81,6 +84,7 @@ impl Store {
                 created_at_ms: row.try_get("created_at_ms")?,
                 created_by: row.try_get("created_by")?,
                 expires_at_ms: row.try_get("expires_at_ms")?,
+                is_over: row.try_get("is_over")?,
                 revoked_at_ms: row.try_get("revoked_at_ms")?,
             })
         });

@@ -44,7 +44,9 @@ struct TokenView {
     name: String,
     roles_text: String,
     expires_at_ms: Option<i64>,
-    is_revoked: bool,
+    state_text: &'static str,
+    /// It can still be revoked.
+    is_in_use: bool,
 }
 
 /// The page.
@@ -54,7 +56,7 @@ pub(crate) async fn show(
     language: Language,
     _: NoQuery,
 ) -> Result<Response, ApiError> {
-    let (store, t) = (&service.api.store, language.texts());
+    let store = &service.api.store;
     let frame = Frame::of(language, "/accounts", &who);
     let accounts = store.accounts().await?;
     let tokens = store.tokens().await?;
@@ -67,7 +69,7 @@ pub(crate) async fn show(
             .collect(),
         tokens: tokens
             .into_iter()
-            .map(|token| token_view(t, token))
+            .map(|token| token_view(language, token))
             .collect(),
     })
 }
@@ -100,12 +102,18 @@ fn account_view(language: Language, account: AccountRecord, who: &Principal) -> 
     }
 }
 
-fn token_view(t: &'static Texts, token: TokenRecord) -> TokenView {
+fn token_view(language: Language, token: TokenRecord) -> TokenView {
+    let t = language.texts();
     TokenView {
         name: token.name.to_string(),
         roles_text: roles_text(t, &token.roles),
         expires_at_ms: token.expires_at_ms,
-        is_revoked: token.revoked_at_ms.is_some(),
+        state_text: match (token.revoked_at_ms, token.is_over) {
+            (Some(_), _) => t.revoked,
+            (None, true) => language.account().token_over,
+            (None, false) => t.in_use,
+        },
+        is_in_use: token.revoked_at_ms.is_none() && !token.is_over,
     }
 }
 

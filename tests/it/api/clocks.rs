@@ -98,8 +98,14 @@ async fn a_token_holds_for_its_days_of_steady_time() {
     clock.set_back(YEAR + HOUR * 24 * 30);
     clock.advance(HOUR * 48 - MINUTE);
     assert!(holds().await);
+    let is_over = async || {
+        let tokens = service.store.tokens().await.expect("readable");
+        let radar = tokens.iter().find(|token| token.name.as_str() == "radar");
+        radar.expect("it is listed").is_over
+    };
+    assert!(!is_over().await);
     clock.advance(MINUTE);
-    assert!(!holds().await);
+    assert!(!holds().await && is_over().await);
 }
 
 #[tokio::test]

@@ -336,45 +336,25 @@ fn value_of(value: &str) -> String {
 /// Returns what stands in the places of `template` at the beginning of `text`, and what follows; none
 /// where the text does not begin so.
 fn matched<'a>(template: &str, text: &'a str) -> Option<(Vec<&'a str>, &'a str)> {
-    let mut pieces = pieces(template);
-    let last = pieces.pop().unwrap_or_default();
+    let pieces = pieces(template);
+    let (first, others) = pieces.split_first()?;
+    let mut rest = text.strip_prefix(first)?;
     let mut values = Vec::new();
-    let mut rest = text;
-    let mut is_first = true;
-    for piece in pieces {
-        rest = take(text, rest, piece, is_first, &mut values)?;
-        is_first = false;
+    for piece in others {
+        // A last place reaches to the next sentence, or to the end.
+        let ends = match piece.is_empty() {
+            true => Some(rest.find(": ").unwrap_or(rest.len())),
+            false => rest.find(piece),
+        };
+        let value = &rest[..ends?];
+        // Else a sentence that begins with a place would swallow the one before it.
+        if rest.len() == text.len() && value.contains(": ") {
+            return None;
+        }
+        values.push(value);
+        rest = &rest[value.len() + piece.len()..];
     }
-    if last.is_empty() && !is_first {
-        // The last place reaches to the next sentence, or to the end.
-        let end = rest.find(": ").unwrap_or(rest.len());
-        values.push(&rest[..end]);
-        return Some((values, &rest[end..]));
-    }
-    rest = take(text, rest, last, is_first, &mut values)?;
     Some((values, rest))
-}
-
-/// Takes the value before `piece`, and the piece, off what is left of `whole`; before the first piece
-/// there is none.
-fn take<'a>(
-    whole: &str,
-    text: &'a str,
-    piece: &str,
-    is_first: bool,
-    values: &mut Vec<&'a str>,
-) -> Option<&'a str> {
-    if is_first {
-        return text.strip_prefix(piece);
-    }
-    let at = text.find(piece)?;
-    let value = &text[..at];
-    // Else a sentence that begins with a place would swallow the one before it.
-    if text.len() == whole.len() && value.contains(": ") {
-        return None;
-    }
-    values.push(value);
-    Some(&text[at + piece.len()..])
 }
 
 /// Returns what stands between the places of a template.

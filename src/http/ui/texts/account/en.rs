@@ -22,6 +22,7 @@ pub(crate) const EN: Texts = Texts {
     factor_on: "On since",
     factor_turn_off: "Turn off",
     factor_column: "Second step",
+    token_over: "Expired",
     factor_yes: "on",
     factor_no: "off",
     factor_remove: "Remove second step",

@@ -28,6 +28,7 @@ texts!(
     factor_on,
     factor_turn_off,
     factor_column,
+    token_over,
     factor_yes,
     factor_no,
     factor_remove,

@@ -22,6 +22,7 @@ pub(crate) const ZH: Texts = Texts {
     factor_on: "开启时间",
     factor_turn_off: "关闭",
     factor_column: "两步验证",
+    token_over: "已过期",
     factor_yes: "已开启",
     factor_no: "未开启",
     factor_remove: "解除两步验证",
