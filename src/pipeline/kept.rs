@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::alarm::TrackPoint;
-use crate::alarm::falling::judge::Verdict;
+use crate::alarm::falling::verdict::Verdict;
 use crate::clock::StreamTime;
 use crate::decode::{Frame, Past};
 use crate::detect::motion::recall::{Wanted, recall};

@@ -11,8 +11,8 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::alarm::TrackPoint;
-use crate::alarm::falling::judge::Verdict;
 use crate::alarm::falling::point;
+use crate::alarm::falling::verdict::Verdict;
 use crate::clock::StreamTime;
 use crate::decode::Frame;
 use crate::track::accelerating::Track;

@@ -7,6 +7,7 @@
 
 pub(crate) mod across;
 pub(crate) mod fall;
+pub(crate) mod verdict;
 pub(crate) mod judge;
 pub(crate) mod origin;
 
@@ -16,7 +17,7 @@ use crate::alarm::{Alarm, AlarmKey, AlarmKind, Origin, TrackPoint};
 use crate::clock::StreamTime;
 use crate::geometry::{BoxPx, Point};
 use crate::track::accelerating::{Sighting, Track, TrackId};
-use judge::Verdict;
+use verdict::Verdict;
 
 /// Time after an event within which something falling beside it belongs to it.
 const AFTERMATH: Duration = Duration::from_millis(2500);

@@ -1,7 +1,7 @@
 //! Where a fall began: the highest place it was seen or must have been, and the floor. Pure.
 
 use super::fall::GRAVITY;
-use super::judge::Verdict;
+use super::verdict::Verdict;
 use crate::alarm::{Origin, TrackPoint};
 use crate::scene::facade::FacadeMap;
 
