@@ -18,6 +18,7 @@ use self::converter::Converter;
 use self::device::Device;
 use crate::clock::StreamTime;
 use crate::decode::frame::{Frame, Planes};
+use crate::decode::turned::turned;
 use crate::source::file::quiet_libav;
 use crate::source::{Codec, Packet, StreamInfo};
 
@@ -278,7 +279,7 @@ impl Decoder {
         );
         frame.key = key;
         frame.damaged = damaged;
-        Some(frame)
+        Some(turned(frame, self.info.turn))
     }
 
     /// Returns the picture as 8-bit 4:2:0, the same one where it already is.

@@ -6,6 +6,7 @@ pub mod frame;
 pub mod hardware;
 pub mod latest;
 pub mod past;
+mod turned;
 
 pub use cutout::Cutout;
 pub use ffmpeg::device::{Device, DeviceError};

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::StreamTime;
 use crate::decode::ffmpeg::parameters;
-use crate::source::{Codec, Framing, Packet, StreamInfo, nal};
+use crate::source::{Codec, Framing, Packet, StreamInfo, Turn, nal};
 
 use super::{part_path, publish};
 
@@ -135,6 +135,7 @@ fn mux(part: &Path, info: &StreamInfo, chosen: &[&Packet]) -> Result<(), ClipErr
     let ticks = i32::try_from(TICKS_PER_SECOND).expect("90000 fits");
     stream.set_time_base((1, ticks));
     stream.set_parameters(parameters(info));
+    lay_down(&mut stream, info.turn);
     let mut options = ff::Dictionary::new();
     options.set("movflags", "+faststart");
     output
@@ -158,6 +159,30 @@ fn mux(part: &Path, info: &StreamInfo, chosen: &[&Packet]) -> Result<(), ClipErr
             .map_err(failed("a picture"))?;
     }
     output.write_trailer().map_err(failed("the index"))
+}
+
+/// Writes into the clip how its pictures are to be turned, as the recording that they came from said.
+#[expect(unsafe_code, reason = "ffmpeg-next cannot add side data to a stream")]
+fn lay_down(stream: &mut ff::format::stream::StreamMut<'_>, turn: Turn) {
+    let one = 1 << 16;
+    // ISO 14496-12, 8.3.2: 16.16, the last column 2.30.
+    let (a, b, c, d) = match turn {
+        Turn::None => return,
+        Turn::Quarter => (0, one, -one, 0),
+        Turn::Half => (-one, 0, 0, -one),
+        Turn::ThreeQuarters => (0, -one, one, 0),
+    };
+    let matrix: [i32; 9] = [a, b, 0, c, d, 0, 0, 0, 1 << 30];
+    let kind = ff::ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX;
+    // SAFETY: the stream is the output's own, and not null while that lives; FFmpeg gives as many bytes
+    // as were asked for, or null, and frees them with the stream.
+    unsafe {
+        let bytes =
+            ff::ffi::av_stream_new_side_data(stream.as_mut_ptr(), kind, size_of_val(&matrix));
+        if !bytes.is_null() {
+            std::ptr::copy_nonoverlapping(matrix.as_ptr().cast(), bytes, size_of_val(&matrix));
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

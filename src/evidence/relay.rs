@@ -9,7 +9,7 @@ use super::planar::Planar;
 use super::recode::as_frame;
 use crate::clock::StreamTime;
 use crate::source::file::quiet_libav;
-use crate::source::{Codec, Framing, Packet, StreamInfo};
+use crate::source::{Codec, Framing, Packet, StreamInfo, Turn};
 
 /// Live video is at most this wide: a tile of the wall is 640 pixels across, and 1080p costs twice
 /// as much of a core.
@@ -80,6 +80,7 @@ impl Relay {
             codec_tag: 0,
             pixel_format: -1,
             bits_per_sample: 0,
+            turn: Turn::None,
         }
     }
 

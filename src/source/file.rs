@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 pub use self::play::{FileCamera, Repeat, run};
 use crate::clock::StreamTime;
-use crate::source::{Codec, Framing, Packet, StreamInfo};
+use crate::source::{Codec, Framing, Packet, StreamInfo, Turn};
 
 /// Why a recording cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -102,7 +102,10 @@ impl Recording {
             25.0
         };
         let known = |value: i64| (value != ff::ffi::AV_NOPTS_VALUE).then_some(value);
-        let info = Arc::new(stream_info(&best.parameters()));
+        let info = Arc::new(StreamInfo {
+            turn: turn_of(&best),
+            ..stream_info(&best.parameters())
+        });
         let expected_us = known(best.duration()).map(|units| micros(units, time_base));
         Ok(Self {
             path: owned(),
@@ -307,6 +310,33 @@ unsafe extern "C" fn libav_says(
     tracing::debug!("libav: {}", String::from_utf8_lossy(text).trim_end());
 }
 
+/// Returns how the recording says its pictures are to be turned (ISO 14496-12, 8.3.2: the matrix of the
+/// track). To the nearest quarter; mirrored pictures stay as they are.
+fn turn_of(stream: &ff::format::stream::Stream<'_>) -> Turn {
+    let matrix = stream
+        .side_data()
+        .find(|data| data.kind() == ff::packet::side_data::Type::DisplayMatrix);
+    let Some(matrix) = matrix else {
+        return Turn::None;
+    };
+    let entry = |n: usize| {
+        let bytes = matrix.data().get(n * 4..n * 4 + 4);
+        let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
+        bytes.map_or(0, |bytes| i64::from(i32::from_ne_bytes(bytes)))
+    };
+    // x' = a x + c y, y' = b x + d y, with y downwards.
+    let (a, b, c, d) = (entry(0), entry(1), entry(3), entry(4));
+    if a * d - b * c <= 0 {
+        return Turn::None;
+    }
+    match (a.abs() >= b.abs(), a > 0, b > 0) {
+        (true, true, _) => Turn::None,
+        (true, false, _) => Turn::Half,
+        (false, _, true) => Turn::Quarter,
+        (false, _, false) => Turn::ThreeQuarters,
+    }
+}
+
 #[expect(
     unsafe_code,
     reason = "ffmpeg-next has no getters for extradata, size and pixel format"
@@ -344,5 +374,6 @@ fn stream_info(parameters: &ff::codec::Parameters) -> StreamInfo {
         codec_tag: raw.codec_tag,
         pixel_format: raw.format,
         bits_per_sample: raw.bits_per_coded_sample,
+        turn: Turn::None,
     }
 }

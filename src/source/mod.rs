@@ -51,6 +51,27 @@ pub struct StreamInfo {
     pub codec_tag: u32,
     pub pixel_format: i32,
     pub bits_per_sample: i32,
+    /// How the pictures are to be turned before anybody looks at them. Width and height are those of
+    /// before.
+    pub turn: Turn,
+}
+
+impl StreamInfo {
+    /// Returns whether browsers show the stream as it is.
+    pub fn is_shown_by_browsers(&self) -> bool {
+        self.codec == Codec::H264 && self.turn == Turn::None
+    }
+}
+
+/// How a picture is turned to stand upright, clockwise: phones record all that they see lying down, and
+/// say how they were held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Turn {
+    #[default]
+    None,
+    Quarter,
+    Half,
+    ThreeQuarters,
 }
 
 /// One encoded picture.

@@ -74,6 +74,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::source::Turn;
 
     fn info(codec: Codec, framing: Framing, extra_data: &[u8]) -> StreamInfo {
         StreamInfo {
@@ -85,6 +86,7 @@ mod tests {
             codec_tag: 0,
             pixel_format: -1,
             bits_per_sample: 0,
+            turn: Turn::None,
         }
     }
 

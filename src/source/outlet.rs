@@ -130,7 +130,7 @@ mod tests {
 
     use super::*;
     use crate::clock::StreamTime;
-    use crate::source::Framing;
+    use crate::source::{Framing, Turn};
 
     fn info() -> Arc<StreamInfo> {
         Arc::new(StreamInfo {
@@ -142,6 +142,7 @@ mod tests {
             codec_tag: 0,
             pixel_format: -1,
             bits_per_sample: 0,
+            turn: Turn::None,
         })
     }
 

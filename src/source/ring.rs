@@ -131,6 +131,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::source::Turn;
 
     fn packet(frame: i64, key: bool, bytes: usize) -> Packet {
         let at = StreamTime::from_micros(frame * 40_000);
@@ -183,6 +184,7 @@ mod tests {
             codec_tag: 0,
             pixel_format: -1,
             bits_per_sample: 0,
+            turn: Turn::None,
         });
         ring.take(&SourceEvent::Start(info));
         assert!(ring.since(StreamTime::ZERO).is_empty());

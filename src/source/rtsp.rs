@@ -37,7 +37,7 @@ use self::delivery::Delivery;
 use crate::clock::Clock;
 use crate::health::{Board, Link};
 use crate::id::CameraId;
-use crate::source::{Codec, Framing, Packet, SourceEvent, StreamInfo};
+use crate::source::{Codec, Framing, Packet, SourceEvent, StreamInfo, Turn};
 
 /// How RTP travels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -282,6 +282,7 @@ impl Media {
             codec_tag: 0,
             pixel_format: -1,
             bits_per_sample: 0,
+            turn: Turn::None,
         };
         if self.info.as_deref() != Some(&info) {
             delivery.new_timeline();

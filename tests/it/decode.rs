@@ -14,7 +14,7 @@ use plumb::decode::{DecodeError, Decoder, Device, Frame, Hardware};
 use plumb::health::Board;
 use plumb::id::CameraId;
 use plumb::source::file::{self, FileCamera, FileError, Recording, Repeat};
-use plumb::source::{Packet, SourceEvent};
+use plumb::source::{Packet, SourceEvent, Turn};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -461,4 +461,69 @@ async fn a_recording_that_cannot_be_read_is_a_failure_of_its_camera() {
     let health = board.camera(&camera.id).unwrap();
     assert_eq!(health.failures["file"], 1);
     assert!(health.error.unwrap().contains("none.mp4"));
+}
+
+/// Records what phones do: pictures that lie down, and how they are to be turned.
+fn lying(folder: &Path, name: &str, degrees: &str) -> PathBuf {
+    let laid = clip(folder, &format!("laid-{name}"), "160x120", 0.4, H264);
+    let path = folder.join(name);
+    let tag = format!("rotate={degrees}");
+    ffmpeg(|ffmpeg| {
+        ffmpeg.arg("-i").arg(&laid);
+        ffmpeg
+            .args(["-c", "copy", "-metadata:s:v", tag.as_str()])
+            .arg(&path);
+    });
+    path
+}
+
+fn ffmpeg(arguments: impl FnOnce(&mut Command)) -> Vec<u8> {
+    let mut ffmpeg = Command::new("ffmpeg");
+    ffmpeg.args(["-v", "error", "-y"]);
+    arguments(&mut ffmpeg);
+    let output = ffmpeg.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    output.stdout
+}
+
+#[test]
+fn what_a_phone_recorded_lying_down_stands_upright_and_so_does_its_evidence() {
+    let folder = folder();
+    for (name, degrees, size) in [
+        ("quarter.mp4", "90", (120, 160)),
+        ("half.mp4", "180", (160, 120)),
+        ("three.mp4", "270", (120, 160)),
+    ] {
+        let path = lying(folder.path(), name, degrees);
+        // FFmpeg's own program turns what it shows.
+        let shown = ffmpeg(|ffmpeg| {
+            ffmpeg.arg("-i").arg(&path);
+            ffmpeg.args(["-f", "rawvideo", "-pix_fmt", "yuv420p", "-"]);
+        });
+        let played = play(&path);
+        assert_eq!(played.frames.len(), 10, "{name}");
+        assert_eq!(shown.len(), 10 * 160 * 120 * 3 / 2, "{name}");
+        for (frame, shown) in played.frames.iter().zip(shown.chunks(160 * 120 * 3 / 2)) {
+            assert_eq!((frame.width_px(), frame.height_px()), size, "{name}");
+            let (blue, red) = frame.chroma();
+            let pixels = [frame.luma(), blue, red].map(|plane| {
+                let rows = (0..plane.height_px).map(|y| plane.row(y));
+                rows.collect::<Vec<_>>().concat()
+            });
+            assert!(
+                pixels.concat() == shown,
+                "{name} is not turned as FFmpeg turns it"
+            );
+        }
+        let mut recording = Recording::open(&path).unwrap();
+        let info = Arc::clone(recording.info());
+        let packets: Vec<Packet> =
+            std::iter::from_fn(|| recording.next_packet().unwrap()).collect();
+        let copied = folder.path().join(format!("copied-{name}"));
+        let (from, to) = (StreamTime::ZERO, StreamTime::from_micros(10_000_000));
+        plumb::evidence::clip::write(&copied, &info, &packets, from, to).unwrap();
+        let turn = Recording::open(&copied).unwrap().info().turn;
+        assert!(turn == info.turn && turn != Turn::None, "{name}");
+    }
 }

@@ -187,9 +187,9 @@ impl Viewing {
         let service = &self.service;
         let (live, id) = (&service.api.live, &self.camera.id);
         let own = live.watch(id);
-        let codec = own.info.as_ref().map(|info| info.codec);
+        let info = own.info.as_deref();
         let hidden = sight::of_camera(service, &self.who, &self.camera);
-        if hidden == Hidden::Nothing && codec.is_none_or(|codec| codec == Codec::H264) {
+        if hidden == Hidden::Nothing && info.is_none_or(StreamInfo::is_shown_by_browsers) {
             return Ok(own);
         }
         let Ok(relayed) = service.relays.of(service, &self.camera, &hidden) else {
@@ -293,7 +293,9 @@ impl Viewing {
                     self.fragments.insert(fragments)
                 }
                 // It sends another codec than before: to be encoded anew.
-                Err(NotLive::Codec) if info.codec == Codec::H265 => return Err(End::Gone),
+                Err(NotLive::Codec) if !matches!(info.codec, Codec::Other(_)) => {
+                    return Err(End::Gone);
+                }
                 Err(error) => {
                     say(socket, &json!({ "refused": error.to_string() })).await?;
                     return Err(End::Refused);

@@ -7,7 +7,7 @@
 use bytes::Bytes;
 
 use crate::clock::StreamTime;
-use crate::source::{Codec, Framing, Packet, StreamInfo, nal};
+use crate::source::{Framing, Packet, StreamInfo, nal};
 
 /// A clock of 90 kHz, as RTP has it.
 const TICKS_PER_SECOND: u32 = 90_000;
@@ -24,7 +24,7 @@ const OTHER_FLAGS: u32 = 0x0101_0000;
 /// Why a stream cannot be shown as it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotLive {
-    #[error("only H.264 is shown live; browsers play nothing else everywhere")]
+    #[error("only upright H.264 is shown live; browsers play nothing else everywhere")]
     Codec,
     #[error("the stream has not told its parameter sets")]
     NoParameters,
@@ -47,7 +47,7 @@ impl Fragments {
     /// Returns the maker for a timeline whose first key picture is `first`. Fails where a browser
     /// could not play it.
     pub fn new(info: &StreamInfo, first: &Packet) -> Result<Self, NotLive> {
-        if info.codec != Codec::H264 {
+        if !info.is_shown_by_browsers() {
             return Err(NotLive::Codec);
         }
         let avcc = match info.framing {
@@ -289,6 +289,7 @@ fn length_prefixed(raw: &[u8]) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::{Codec, Turn};
 
     const RAW: [u8; 20] = [
         0, 0, 0, 1, 0x67, 0x64, 0, 0x1f, 7, 0, 0, 1, 0x68, 6, 0, 0, 0, 1, 0x65, 9,
@@ -304,6 +305,7 @@ mod tests {
             codec_tag: 0,
             pixel_format: -1,
             bits_per_sample: 0,
+            turn: Turn::None,
         }
     }
 

@@ -129,7 +129,7 @@ mod tests {
 
     use super::*;
     use crate::clock::StreamTime;
-    use crate::source::{Codec, Framing};
+    use crate::source::{Codec, Framing, Turn};
 
     fn packet(number: i64, key: bool) -> SourceEvent {
         let at = StreamTime::from_micros(number * 40_000);
@@ -153,6 +153,7 @@ mod tests {
             codec_tag: 0,
             pixel_format: -1,
             bits_per_sample: 0,
+            turn: Turn::None,
         }))
     }
 

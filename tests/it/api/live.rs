@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use plumb::decode::Frame;
 use plumb::source::file::Recording;
-use plumb::source::{Codec, Framing, Packet, SourceEvent, StreamInfo};
+use plumb::source::{Codec, Framing, Packet, SourceEvent, StreamInfo, Turn};
 use reqwest::{Response, Upgraded};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -25,6 +25,7 @@ fn info(codec: Codec) -> SourceEvent {
         codec_tag: 0,
         pixel_format: -1,
         bits_per_sample: 0,
+        turn: Turn::None,
     }))
 }
 
