@@ -24,8 +24,8 @@ use crate::verify::{Verifier, cut_patches};
 const SECOND_LOOKS: u32 = 4;
 const SECOND_LOOK_AFTER: usize = 4;
 
-/// How much what is swift and shows no gravity must look like a fall.
-const SWIFT_LOOKS_MIN: f64 = 0.7;
+/// How much what lacks evidence of gravity must look like a fall.
+const LIKELY_LOOKS_MIN: f64 = 0.7;
 
 /// Share of the picture's width to either side within which other movers cast doubt on a fall.
 const PART_OF_PICTURE: f64 = 0.2;
@@ -91,6 +91,8 @@ struct Dossier {
     /// at all.
     turned_down: u32,
     refused: bool,
+    /// After how many sightings the verifier turned down what was merely likely.
+    looked_at: usize,
     written: Written,
 }
 
@@ -324,7 +326,8 @@ impl Stage {
                 );
             }
             self.near |= verdict.is_near();
-            if verdict.is_fall() || verdict.swift {
+            let looked_again = track.sightings.len() >= dossier.looked_at + SECOND_LOOK_AFTER;
+            if verdict.is_fall() || verdict.likely && looked_again {
                 self.falls.push((index, verdict));
             }
         }
@@ -376,8 +379,13 @@ impl Stage {
             kept.recall();
             let Some(looks) = look_at(track, &verdict, kept, verifier.as_deref_mut()) else {
                 let dossier = dossier(&mut self.dossiers, id);
-                dossier.refused = true;
-                dossier.turned_down += u32::from(verdict.is_fall());
+                // It may still turn out to be a fall, for which nobody must wait.
+                match verdict.is_fall() {
+                    true => {
+                        (dossier.refused, dossier.turned_down) = (true, dossier.turned_down + 1)
+                    }
+                    false => dossier.looked_at = track.sightings.len(),
+                }
                 continue;
             };
             let raising = raising(track, &verdict, &self.judge, kept, now, looks);
@@ -434,6 +442,7 @@ fn dossier(dossiers: &mut Vec<Dossier>, id: TrackId) -> &mut Dossier {
             judged_at: 0,
             turned_down: 0,
             refused: false,
+            looked_at: 0,
             written: Written::default(),
         });
         dossiers.len() - 1
@@ -456,12 +465,12 @@ fn look_at(
 ) -> Option<f64> {
     let patches = cut_patches(&track.sightings[verdict.first..], |at| kept.at(at));
     let (Some(patches), Some(verifier)) = (patches, verifier) else {
-        // Nobody says that what is merely swift looks like a fall.
+        // Nobody says that what is merely likely looks like a fall.
         return verdict.is_fall().then_some(1.0);
     };
     let (confirmed, looks) = verifier.confirms(&patches);
     let falls = looks.map_or(1.0, |looks| looks.falls());
-    (confirmed && (verdict.is_fall() || falls >= SWIFT_LOOKS_MIN)).then_some(falls)
+    (confirmed && (verdict.is_fall() || falls >= LIKELY_LOOKS_MIN)).then_some(falls)
 }
 
 fn raising<'t>(

@@ -2,13 +2,12 @@
 //!
 //! Asks of a track what gravity demands of it: that a fall explains it well, and much better than
 //! steady motion does; that scale, size, speed and way are those of things at facades; and that it
-//! has come down at least two storeys. What has reached its terminal speed shows no gravity any more, a
-//! shirt after one storey: where floor lines tell speeds, coming down fast, far and straight before the
-//! facade speaks for a fall as well, if the verifier agrees. Knows nothing of pixels: the verifier
-//! looks at those.
+//! has come down at least two storeys. What lacks evidence of gravity only may be a fall as well, if the
+//! verifier agrees ([`likely`]). Knows nothing of pixels: the verifier looks at those.
 
 use super::across::fit_across;
 use super::fall::{self, Belief, Beliefs, Sample};
+use super::likely;
 use super::verdict::{TOO_SHORT, TOO_SLOW, Verdict};
 use crate::geometry::Point;
 use crate::scene::facade::FacadeMap;
@@ -30,10 +29,6 @@ const SIGHTINGS_MIN: usize = 6;
 /// How much better a fall must explain the track than steady motion, in squared deviations: e^-8 as
 /// likely if it kept its speed.
 const EVIDENCE_MIN: f64 = 16.0;
-
-/// The least evidence of a thing that may be a fall of which too little was seen: what is written for
-/// training says so of it.
-const DOUBTFUL_MIN: f64 = 6.0;
 
 /// What is demanded besides for each squared deviation that a sighting has in the mean, down or
 /// across: what winds about fits some curve by chance. Measured when falls were first raised: real
@@ -101,18 +96,6 @@ const ASIDE_SHARE_UNMAPPED_MAX: f64 = 0.5;
 /// factor: 8 to 157 m, as fall.rs believes.
 const UNMAPPED_GRAVITIES_MAX: f64 = 4.5;
 
-/// What comes down before the facade by so many metres at such a mean speed, no further aside than this
-/// share of it, and as surely one thing, is swift: drifting bags and paper are slower (1 to 4 m/s), flakes
-/// and drops are seldom followed so surely for so long. Cars and their mirror images are as fast and as
-/// steady; mostly they gain no speed, and look like cars to the verifier.
-const SWIFT_M: f64 = 9.0;
-const SWIFT_M_S: f64 = 6.0;
-const SWIFT_ASIDE_MAX: f64 = 0.4;
-const SWIFT_SURPRISE_MIN: f64 = 40.0;
-const SWIFT_EVIDENCE_MIN: f64 = 0.0;
-const SWIFT_LACK_MAX: f64 = 60.0;
-const SWIFT_MOVERS_MAX: usize = 2;
-
 /// Fastest throw sideways, m/s.
 const ASIDE_MAX_M_S: f64 = 12.0;
 
@@ -160,7 +143,8 @@ impl Judge {
         }
         let count = sightings.len();
         let mut whole = None;
-        let mut swift: Option<Verdict> = None;
+        let mut likely: Option<Verdict> = None;
+        let surprise_min = likely::surprise_min(self.map.as_ref());
         let mut doubtful: Option<Verdict> = None;
         // What came before the fall (a hand, a curtain) may have become part of the track.
         let base = track.sinks_from;
@@ -174,9 +158,9 @@ impl Judge {
                 continue;
             };
             let waits = waits_at(&sightings[..first], &verdict);
-            verdict.swift &= waits && track.surprise >= SWIFT_SURPRISE_MIN;
-            if verdict.swift && swift.is_none() {
-                swift = Some(verdict);
+            verdict.likely &= waits && track.surprise >= surprise_min;
+            if verdict.likely && likely.is_none() {
+                likely = Some(verdict);
             }
             if verdict.against.is_none() && waits {
                 if verdict.is_fall() {
@@ -192,7 +176,7 @@ impl Judge {
                 ..verdict
             });
         }
-        swift.or(doubtful).or(whole)
+        likely.or(doubtful).or(whole)
     }
 
     fn judge_part(&self, all: &[Sighting], first: usize, movers: usize) -> Option<Verdict> {
@@ -244,40 +228,18 @@ impl Judge {
             gravities: (fallen.ln_scale - beliefs.ln_scale.mean).exp(),
             across,
             against: None,
-            swift: false,
+            likely: false,
         };
         verdict.needed = evidence_needed(&verdict, sightings, movers);
         let objection = self.objection(&verdict, sightings, lasted_s, fitted.strain);
-        verdict.swift = objection.is_none()
-            && movers <= SWIFT_MOVERS_MAX
-            && self.is_swift(&verdict, (start, end), lasted_s);
-        verdict.against = if verdict.evidence < DOUBTFUL_MIN {
+        verdict.likely = objection.is_none()
+            && likely::is_likely(&verdict, sightings, movers, self.map.as_ref());
+        verdict.against = if verdict.evidence < likely::DOUBTFUL_MIN {
             Some("no acceleration")
         } else {
             objection
         };
         Some(verdict)
-    }
-
-    /// Returns whether it came down fast, far and straight before the facade, gaining speed if anything.
-    /// Without floor lines nobody knows how fast anything is.
-    fn is_swift(
-        &self,
-        verdict: &Verdict,
-        (start, end): (&Sighting, &Sighting),
-        lasted_s: f64,
-    ) -> bool {
-        let Some(map) = &self.map else {
-            return false;
-        };
-        let came_px = end.area.y_px - start.area.y_px;
-        let aside_px = (end.area.x_px - start.area.x_px).abs();
-        verdict.seen_m >= SWIFT_M
-            && verdict.seen_m / lasted_s >= SWIFT_M_S
-            && aside_px <= SWIFT_ASIDE_MAX * came_px
-            && map.height_m(end.area.centre()) > 0.0
-            && verdict.evidence >= SWIFT_EVIDENCE_MIN
-            && verdict.lack() <= SWIFT_LACK_MAX
     }
 
     fn beliefs(&self, place: Point) -> Beliefs {
@@ -496,14 +458,23 @@ mod tests {
             terminal / free * (free * (t_s + 0.5)).cosh().ln()
         };
         let mapped = verdict_on(map(), shirt);
-        assert!(mapped.swift && !mapped.is_fall(), "{mapped:?}");
-        assert!(!verdict_on(None, shirt).swift);
+        assert!(mapped.likely && !mapped.is_fall(), "{mapped:?}");
         // A paper bag, and a car's mirror image at an even speed.
         let bag = verdict_on(map(), |t_s| 3.0 * t_s);
         let car = verdict_on(map(), |t_s| 9.0 * t_s);
         for other in [bag, car] {
-            assert!(!other.swift && !other.is_fall(), "{other:?}");
+            assert!(!other.likely && !other.is_fall(), "{other:?}");
         }
+    }
+
+    #[test]
+    fn what_enters_from_above_and_gains_speed_is_likely_without_floor_lines() {
+        // Fallen for 15 m already: what perspective does to an even speed explains it as well.
+        let bottle = |t_s: f64| 17.0 * t_s + fall::GRAVITY / 2.0 * t_s * t_s;
+        let entering = verdict_after(28, None, bottle);
+        assert!(entering.likely && !entering.is_fall(), "{entering:?}");
+        let drone = verdict_after(28, None, |t_s| 22.0 * t_s);
+        assert!(!drone.likely && !drone.is_fall(), "{drone:?}");
     }
 
     #[test]

@@ -8,6 +8,7 @@
 pub(crate) mod across;
 pub(crate) mod fall;
 pub(crate) mod verdict;
+mod likely;
 pub(crate) mod judge;
 pub(crate) mod origin;
 

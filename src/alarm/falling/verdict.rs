@@ -39,8 +39,8 @@ pub(crate) struct Verdict {
     pub(crate) across: Across,
     /// What it fails on, if anything.
     pub(crate) against: Option<&'static str>,
-    /// Whether it came down so fast, far and straight that little else than a fall does so.
-    pub(crate) swift: bool,
+    /// Whether it is a fall if it looks like one as well, though it lacks evidence.
+    pub(crate) likely: bool,
 }
 
 impl Verdict {
@@ -79,10 +79,10 @@ impl Verdict {
         Point::new(self.across.x_px(t_s, y), y)
     }
 
-    /// Returns how sure it is, 0..1, from the evidence and the fit. Being swift stands for the evidence
+    /// Returns how sure it is, 0..1, from the evidence and the fit. Being likely stands for the evidence
     /// that is needed.
     pub(crate) fn score(&self, surprise: f64) -> f64 {
-        let told = if self.swift {
+        let told = if self.likely {
             self.evidence.max(self.needed)
         } else {
             self.evidence
