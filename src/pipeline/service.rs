@@ -21,7 +21,8 @@ use tracing::{error, warn};
 
 use super::camera::{CameraThread, Report};
 use super::checks::Checks;
-use super::described::{camera_info, scene_in_force, sign_in, site_info};
+use super::described::{camera_info, footage_info, scene_in_force, sign_in, site_info};
+use super::footage::{self, Ring, RingParts};
 use super::pace::{Pace, yield_to_facades};
 use super::recorder::{REPORTS_MAX, Recorder};
 use super::replayer::StageReplayer;
@@ -44,7 +45,7 @@ use crate::source::SourceEvent;
 use crate::source::file::{self, FileCamera};
 use crate::source::live::Live;
 use crate::source::rtsp;
-use crate::store::{Durability, Recovered, Store, StoreError};
+use crate::store::{Recovered, Store, StoreError};
 
 /// Why the service cannot start; each names what to do.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +66,8 @@ pub enum ServiceError {
     Metrics(#[from] RecorderTaken),
     #[error("cannot make the webhook client")]
     Client(#[from] ClientError),
+    #[error("cannot start the threads that keep footage")]
+    Footage(#[source] std::io::Error),
     #[error("cannot start the thread of camera {camera}")]
     Thread {
         camera: crate::id::CameraId,
@@ -101,6 +104,7 @@ pub struct Service {
     checkpoints: Option<JoinHandle<()>>,
     stop_checkpoints: CancellationToken,
     upkeep: Upkeep,
+    footage: Ring,
 }
 
 impl Service {
@@ -156,12 +160,13 @@ impl Service {
             evidence_root: config.data_dir.join("evidence"),
         };
         let stop_http = CancellationToken::new();
-        let audit_key = chain(&store, &config).await?;
+        let audit_key = checkpoints::chain(&store, &config).await?;
         let stop_checkpoints = CancellationToken::new();
         let checkpoints = audit_key.clone().map(|key| {
             let (store, stop) = (store.clone(), stop_checkpoints.clone());
             tokio::spawn(checkpoints::keep(store, key, config.data_dir.clone(), stop))
         });
+        let ring = shared.ring(&config, &store);
         let api = shared.api(&config, store.clone(), audit_key.clone(), tls)?;
         let mut service = Self {
             address,
@@ -172,6 +177,7 @@ impl Service {
             threads: Vec::new(),
             recorder: shared.record(&config, alarms.clone(), reported),
             upkeep: shared.upkeep(&config, &store, &alarms, audit_key),
+            footage: Ring::start_if(ring).map_err(ServiceError::Footage)?,
             alarms,
             outbox,
             overdue: tokio::spawn(overdue),
@@ -223,6 +229,7 @@ impl Service {
             error!("a camera's thread had panicked");
         }
         ended("the recorder", self.recorder).await;
+        self.footage.stop().await;
         self.upkeep.stop().await;
         self.stop_overdue.cancel();
         ended("the look at what is overdue", self.overdue).await;
@@ -329,6 +336,8 @@ impl Shared {
             alarms: alarms.clone(),
             evidence_root: self.evidence_root.clone(),
             rules: config.retention,
+            footage: config.footage.clone(),
+            keep_footage: footage::cameras(config),
             clock: Arc::clone(&self.clock),
             threads: self.threads.clone(),
             key,
@@ -376,7 +385,13 @@ impl Shared {
             limits: Limits::default(),
             privacy: config.privacy.clone(),
             room: self.room(config),
+            footage: footage_info(&config.footage),
         })
+    }
+
+    fn ring(&self, config: &Config, store: &Store) -> Option<RingParts> {
+        let (live, clock) = (&self.live, &self.clock);
+        RingParts::of(config, store, live, clock, &self.threads, &self.scenes)
     }
 
     fn replayer(&self, config: &Config) -> StageReplayer {
@@ -444,17 +459,6 @@ async fn open_store(config: &Config, delivering: &Delivering) -> Result<Store, S
         );
     }
     Ok(store)
-}
-
-/// Makes the audit log go on as configured, and returns the key that signs its checkpoints; none where
-/// the log is in memory only.
-async fn chain(store: &Store, config: &Config) -> Result<Option<Key>, ServiceError> {
-    if store.durability() == Durability::Volatile {
-        return Ok(None);
-    }
-    let key = Key::open_or_make(&config.data_dir, config.audit.signing)?;
-    store.chain_with(config.audit.digest, &key).await?;
-    Ok(Some(key))
 }
 
 /// Makes the account `admin` where there is none at all, and returns its one-time password.
