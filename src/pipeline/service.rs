@@ -124,9 +124,7 @@ impl Service {
         let (runtime, models_dir) = (config.runtime.as_deref(), config.models_dir.as_deref());
         let detectors = Detectors::load_with(runtime, models_dir, config.inference)?;
         let device = Device::open(config.decode.hardware)?;
-        let tls = config.http.tls.as_ref();
-        let tls = tls.map(|files| Tls::read(&files.certificate, &files.key));
-        let tls = tls.transpose()?;
+        let tls = own_tls(&config)?;
         let listener = http::bind(config.http.listen).await?;
         let address = listener.local_addr().unwrap_or(config.http.listen);
 
@@ -166,7 +164,6 @@ impl Service {
             let (store, stop) = (store.clone(), stop_checkpoints.clone());
             tokio::spawn(checkpoints::keep(store, key, config.data_dir.clone(), stop))
         });
-        let ring = shared.ring(&config, &store);
         let api = shared.api(&config, store.clone(), audit_key.clone(), tls)?;
         let mut service = Self {
             address,
@@ -177,7 +174,7 @@ impl Service {
             threads: Vec::new(),
             recorder: shared.record(&config, alarms.clone(), reported),
             upkeep: shared.upkeep(&config, &store, &alarms, audit_key),
-            footage: Ring::start_if(ring).map_err(ServiceError::Footage)?,
+            footage: shared.ring(&config, &store)?,
             alarms,
             outbox,
             overdue: tokio::spawn(overdue),
@@ -389,9 +386,10 @@ impl Shared {
         })
     }
 
-    fn ring(&self, config: &Config, store: &Store) -> Option<RingParts> {
+    fn ring(&self, config: &Config, store: &Store) -> Result<Ring, ServiceError> {
         let (live, clock) = (&self.live, &self.clock);
-        RingParts::of(config, store, live, clock, &self.threads, &self.scenes)
+        let parts = RingParts::of(config, store, live, clock, &self.threads, &self.scenes);
+        Ring::start_if(parts).map_err(ServiceError::Footage)
     }
 
     fn replayer(&self, config: &Config) -> StageReplayer {
@@ -434,6 +432,12 @@ async fn pass_on(
             return;
         }
     }
+}
+
+fn own_tls(config: &Config) -> Result<Option<Tls>, TlsError> {
+    let files = config.http.tls.as_ref();
+    let read = files.map(|files| Tls::read(&files.certificate, &files.key));
+    read.transpose()
 }
 
 /// Opens the store and puts right what a crash left in it. Cameras must be watched also when the disk takes nothing: then alarms are

@@ -80,12 +80,13 @@ fn footage_that_was_being_written_is_whole_after_kill_9() {
         .to_string_lossy()
         .into_owned();
     let starts_at_ms = name.split('~').nth(1).expect("a time");
+    let starts_at_ms: i64 = starts_at_ms.parse().expect("a number");
 
     let service = home.run();
     let path = format!("/api/v1/cameras/long/footage?from_ms={starts_at_ms}");
     let segment = service.wait_until(&path, |list| {
         let first = list["segments"].get(0)?.clone();
-        (first["starts_at_ms"].to_string() == starts_at_ms).then_some(first)
+        (first["starts_at_ms"] == starts_at_ms).then_some(first)
     });
     let pictures = segment["pictures"].as_i64().expect("a number");
     let lasts_ms = segment["ends_at_ms"].as_i64().expect("a time")
