@@ -12,6 +12,7 @@
 //! verify    Verdict    the falling-object model over a live track
 //! alarm     Alarm      what happened: rules              (pure)
 //! evidence  Evidence   clip, pictures, manifest
+//! footage   Segment    ordinary video, in a ring on the disk
 //! store     rows       SQLite, one transaction an alarm
 //! export    Bundle     what leaves the house by a ticket
 //! report    Acceptance figures that a community hands in           (pure)
@@ -45,6 +46,7 @@ pub mod scene;
 pub mod verify;
 pub mod alarm;
 pub mod evidence;
+pub mod footage;
 pub mod store;
 pub mod export;
 pub mod report;

@@ -88,6 +88,26 @@ pub const METRICS: &[Metric] = &[
         "What evidence may take",
     ),
     gauge(
+        "plumb_footage_used_bytes",
+        Unit::Bytes,
+        "Ordinary video on the disk, by camera",
+    ),
+    gauge(
+        "plumb_footage_oldest_seconds",
+        Unit::Seconds,
+        "How far a camera's ordinary video reaches back",
+    ),
+    counter(
+        "plumb_footage_written_bytes_total",
+        Unit::Bytes,
+        "Ordinary video written to the disk",
+    ),
+    counter(
+        "plumb_footage_packets_lost_total",
+        Unit::Count,
+        "Packets that the disk was too slow or too full to keep as ordinary video",
+    ),
+    gauge(
         "plumb_process_resident_bytes",
         Unit::Bytes,
         "Memory of the process in RAM",

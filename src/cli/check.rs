@@ -69,6 +69,7 @@ async fn findings(checks: &Checks) -> Vec<Finding> {
 fn line(config: &Config, finding: &Finding) -> String {
     let what = match &finding.what {
         Checked::DataDir => format!("data_dir {}", config.data_dir.display()),
+        Checked::Footage => format!("footage {}", config.footage.dir.display()),
         what => what.to_string(),
     };
     match &finding.result {

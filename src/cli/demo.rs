@@ -187,7 +187,7 @@ fn write_config(
         let scene = std::path::absolute(&row.fixture.scene)?;
         text += &format!(
             "[[camera]]\nid = \"{}\"\nname = \"{name}\"\nsite = \"demo\"\nplace = \"{place}\"\nkind = \"{}\"\n\
-             url = \"rtsp://127.0.0.1:{rtsp_port}/{}\"\nscene = {:?}\n",
+             url = \"rtsp://127.0.0.1:{rtsp_port}/{}\"\nscene = {:?}\nfootage = true\n",
             row.camera,
             row.fixture.truth.kind,
             row.camera,

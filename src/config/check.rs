@@ -2,6 +2,7 @@
 //! wrong instead of stopping at the first.
 
 mod escalation;
+mod footage;
 mod inference;
 mod places;
 mod privacy;
@@ -60,6 +61,7 @@ impl Check<'_> {
         let http = self.http(&file.http);
         let retention = self.retention(&file.retention);
         let inference = self.inference(&file.inference);
+        let footage = self.footage(&file);
         let privacy = self.privacy(&file.privacy);
         let sites: Vec<Site> = file
             .site
@@ -102,6 +104,7 @@ impl Check<'_> {
             http: http?,
             log: file.log.format,
             retention: retention?,
+            footage: footage?,
             privacy: privacy?,
             models_dir: file.models.dir.map(|dir| self.folder.join(dir)),
             runtime: file.models.runtime.map(|path| self.folder.join(path)),
@@ -238,6 +241,7 @@ impl Check<'_> {
             scene_sha256: scene.as_ref().map(|file| file.sha256.clone()),
             scene_text: scene.map(|file| file.text),
             scene_file,
+            footage: camera.footage,
         })
     }
 

@@ -28,6 +28,8 @@ pub(super) struct File {
     #[serde(default)]
     pub retention: Retention,
     #[serde(default)]
+    pub footage: Footage,
+    #[serde(default)]
     pub privacy: Privacy,
     #[serde(default)]
     pub audit: super::Audit,
@@ -110,6 +112,24 @@ impl Default for Retention {
             full_percent: unwritten(95),
             reserve_mib: unwritten(64),
             event_days: unwritten(30),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Footage {
+    pub days: Spanned<u64>,
+    pub budget_mib: Option<Spanned<u64>>,
+    pub dir: Option<String>,
+}
+
+impl Default for Footage {
+    fn default() -> Self {
+        Self {
+            days: Spanned::new(0..0, 30),
+            budget_mib: None,
+            dir: None,
         }
     }
 }
@@ -222,6 +242,8 @@ pub(super) struct Camera {
     pub password_file: Option<Spanned<String>>,
     pub password_env: Option<Spanned<String>>,
     pub scene: Option<Spanned<String>>,
+    #[serde(default)]
+    pub footage: bool,
     pub connect_timeout_s: Option<Spanned<f64>>,
     pub stall_timeout_s: Option<Spanned<f64>>,
 }

@@ -36,6 +36,7 @@ pub struct Config {
     pub http: Http,
     pub log: LogFormat,
     pub retention: Retention,
+    pub footage: Footage,
     pub privacy: Privacy,
     /// What reports count.
     pub inventory: Inventory,
@@ -126,6 +127,15 @@ pub struct Retention {
     pub events: Duration,
 }
 
+/// How the cameras' ordinary video is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Footage {
+    pub kept: Duration,
+    /// None: what the disk has.
+    pub budget_bytes: Option<u64>,
+    pub dir: PathBuf,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogFormat {
@@ -161,6 +171,8 @@ pub struct Camera {
     pub scene_text: Option<String>,
     /// Where the scene is kept, or will be once somebody draws one.
     pub scene_file: PathBuf,
+    /// Whether its ordinary video is kept.
+    pub footage: bool,
 }
 
 /// Where a camera's packets come from.

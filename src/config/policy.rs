@@ -37,6 +37,17 @@ impl Config {
         rule("retention.full_percent", &(kept.full_share * 100.0).round());
         rule("retention.reserve_mib", &mib(kept.reserve_bytes));
         rule("retention.event_days", &days(kept.events));
+        let footage = &self.footage;
+        let keep = self.cameras.iter().filter(|camera| camera.footage);
+        let keep = keep.map(|camera| camera.id.to_string()).collect();
+        rule("footage.cameras", &or_none(keep));
+        rule("footage.days", &days(footage.kept));
+        rule(
+            "footage.budget_mib",
+            &footage
+                .budget_bytes
+                .map_or("all".to_owned(), |bytes| mib(bytes).to_string()),
+        );
         rule("privacy.see_people", &roles(&privacy.see_people));
         rule("privacy.live_encodings", &privacy.live_encodings);
         let due = &self.auth.second_factor_roles;

@@ -67,6 +67,20 @@ pub struct Copyist<'a> {
 impl Copyist<'_> {
     /// Makes the copy of one file at `made`, whole or not at all.
     pub fn copy(&self, file: &EvidenceFile, made: &Path) -> Result<(), CopyError> {
+        let path = self.unchanged(file)?;
+        match file.name.as_str() {
+            CLIP => self.copy_clip(&path, made),
+            _ => self.copy_picture(&path, &file.name, made),
+        }
+    }
+
+    /// Makes the copy of one file that is video, whatever its name, at `made`, whole or not at all.
+    pub fn copy_video(&self, file: &EvidenceFile, made: &Path) -> Result<(), CopyError> {
+        self.copy_clip(&self.unchanged(file)?, made)
+    }
+
+    /// Returns where the file lies. Fails where it is not as it was recorded.
+    fn unchanged(&self, file: &EvidenceFile) -> Result<PathBuf, CopyError> {
         let path = self.folder.join(&file.name);
         let (size_bytes, sha256) = digest_file(&path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => CopyError::Gone,
@@ -75,10 +89,7 @@ impl Copyist<'_> {
         if (size_bytes, &sha256) != (file.size_bytes, &file.sha256) {
             return Err(CopyError::Changed);
         }
-        match file.name.as_str() {
-            CLIP => self.copy_clip(&path, made),
-            _ => self.copy_picture(&path, &file.name, made),
-        }
+        Ok(path)
     }
 
     fn copy_clip(&self, path: &Path, made: &Path) -> Result<(), CopyError> {

@@ -25,6 +25,7 @@ pub mod collector;
 pub mod copy;
 pub mod ink;
 pub mod manifest;
+pub(crate) mod mux;
 pub mod picture;
 pub mod planar;
 pub mod recode;

@@ -42,7 +42,12 @@ pub fn path(
     below(&root(evidence_root), [folder, &name])
 }
 
-/// Removes the renditions of an alarm. That there are none is no failure.
+/// Returns the folder of a segment of footage among the renditions', as an alarm's is named.
+pub fn footage_folder(segment: i64) -> String {
+    format!("footage/{segment}")
+}
+
+/// Removes the renditions of an alarm, or of a segment of footage, by its folder. That there are none is no failure.
 pub fn remove(evidence_root: &Path, folder: &str) -> io::Result<()> {
     let Some(path) = below(&root(evidence_root), [folder]) else {
         return Ok(());

@@ -27,7 +27,7 @@ use crate::geometry::Polygon;
 use crate::id::AlarmId;
 use crate::scene::Kind;
 use crate::scene::facade::FacadeScene;
-use crate::store::{AlarmDetail, AlarmRecord, Scope, TicketRecord};
+use crate::store::{AlarmDetail, AlarmRecord, FootageRecord, Scope, TicketRecord};
 
 /// Why there is no bundle.
 #[derive(Debug, thiserror::Error)]
@@ -50,11 +50,21 @@ pub struct View {
     pub facade: Option<FacadeScene>,
 }
 
+/// A segment of footage, and what of it is not to leave the house.
+#[derive(Clone, Debug)]
+pub struct FootagePart {
+    pub record: FootageRecord,
+    pub hidden: Hidden,
+}
+
 /// All that a bundle is made of.
 pub struct Making<'a> {
     pub ticket: &'a TicketRecord,
     pub alarms: &'a [AlarmDetail],
     pub evidence_root: &'a Path,
+    /// What the ticket covers of the ordinary video.
+    pub footage: &'a [FootagePart],
+    pub footage_root: &'a Path,
     /// Returns what an alarm's camera looks at; none where the configuration does not know it any
     /// more.
     pub view_of: &'a dyn Fn(&AlarmRecord) -> Option<View>,
@@ -107,6 +117,9 @@ impl Making<'_> {
         };
         for alarm in self.alarms {
             self.add_alarm(&mut archive, alarm, work)?;
+        }
+        for part in self.footage {
+            self.add_footage(&mut archive, part, work)?;
         }
         let manifest = self.manifest(&archive).to_bytes();
         let signature = SignatureFile::sign(&manifest, self.key).to_bytes();
@@ -165,6 +178,46 @@ impl Making<'_> {
         Ok(())
     }
 
+    fn add_footage(
+        &self,
+        archive: &mut Archive<File>,
+        part: &FootagePart,
+        work: &Path,
+    ) -> Result<(), BundleError> {
+        let (name, file) = (format!("footage/{}", part.record.path), part.record.file());
+        let path = below(self.footage_root, [part.record.path.as_str()]);
+        let made = work.join("segment.mp4");
+        let copied = match path.as_deref().and_then(Path::parent) {
+            Some(folder) => {
+                let copyist = Copyist {
+                    folder: folder.to_path_buf(),
+                    track: &[],
+                    raised_at_s: 0.0,
+                    hidden: part.hidden.clone(),
+                    facade: None,
+                    watermark: Some(self.watermark()),
+                    goes_on: self.goes_on,
+                };
+                copyist.copy_video(&file, &made)
+            }
+            None => Err(CopyError::Gone),
+        };
+        match copied {
+            Ok(()) => archive.add(name, &file, &made)?,
+            Err(CopyError::Stopped) => return Err(BundleError::Stopped),
+            Err(problem) => archive.missing.push(MissingFile {
+                name,
+                reason: reason_of(&problem),
+            }),
+        }
+        Ok(())
+    }
+
+    fn watermark(&self) -> String {
+        let (ticket, at) = (self.ticket, self.now.strftime("%Y-%m-%d %H:%M UTC"));
+        format!("{} · {} · {at}", ticket.id, ticket.asked_by)
+    }
+
     /// Returns what makes the copies of one alarm's files; none where its evidence is gone.
     fn copyist<'b>(&'b self, alarm: &'b AlarmDetail) -> Option<Copyist<'b>> {
         let folder = alarm.evidence_folder.as_deref()?;
@@ -178,18 +231,13 @@ impl Making<'_> {
             masks: Vec::new(),
             facade: None,
         });
-        let (ticket, at) = (self.ticket, self.now.strftime("%Y-%m-%d %H:%M UTC"));
         Some(Copyist {
             folder,
             track: &alarm.track,
             raised_at_s: alarm.alarm.raised_at_s,
-            hidden: match (ticket.treatment, view.kind) {
-                (Treatment::Plain, _) => Hidden::Nothing,
-                (Treatment::Protected, Kind::Facade) => Hidden::by_masks(view.masks),
-                (Treatment::Protected, Kind::Elevator) => Hidden::People,
-            },
+            hidden: hidden_of(self.ticket.treatment, view.kind, view.masks),
             facade: view.facade,
-            watermark: Some(format!("{} · {} · {at}", ticket.id, ticket.asked_by)),
+            watermark: Some(self.watermark()),
             goes_on: self.goes_on,
         })
     }
@@ -230,6 +278,15 @@ impl Making<'_> {
     }
 }
 
+/// Returns what of a camera's pictures a ticket of that treatment does not give.
+pub fn hidden_of(treatment: Treatment, kind: Kind, masks: Vec<Polygon>) -> Hidden {
+    match (treatment, kind) {
+        (Treatment::Plain, _) => Hidden::Nothing,
+        (Treatment::Protected, Kind::Facade) => Hidden::by_masks(masks),
+        (Treatment::Protected, Kind::Elevator) => Hidden::People,
+    }
+}
+
 fn entry_name(alarm: AlarmId, name: &str) -> String {
     format!("alarms/{alarm}/{name}")
 }
@@ -246,6 +303,15 @@ fn in_words(scope: &Scope) -> String {
             to_ms,
         } => format!(
             "camera {camera} from {} to {}",
+            moment(from_ms),
+            moment(to_ms)
+        ),
+        Scope::Footage {
+            camera,
+            from_ms,
+            to_ms,
+        } => format!(
+            "footage of camera {camera} from {} to {}",
             moment(from_ms),
             moment(to_ms)
         ),

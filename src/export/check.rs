@@ -18,7 +18,7 @@ use crate::evidence::manifest::{Finding, State};
 const TEXT_BYTES_MAX: u64 = 16 << 20;
 /// Files of a bundle at the most.
 const FILES_MAX: usize = 20_000;
-/// Folders within folders of an unpacked bundle: the format has two.
+/// Folders within folders of an unpacked bundle: the format has three.
 const DEPTH_MAX: usize = 4;
 
 /// Why a bundle cannot be checked at all.

@@ -14,6 +14,7 @@
 //! alarms/<alarm id>/snapshot.jpg     | what the ticket covers; a file that could not be made is
 //! alarms/<alarm id>/strobe.jpg       | left out, and stands in `missing` with the reason
 //! alarms/<alarm id>/alarm.json      /  what, where, when, by whom handled; the object's track
+//! footage/<camera>/<day>/<time>.mp4 in the place of alarms, where the ticket covers footage
 //! manifest.json                     the ticket, and size and SHA-256 of every file above
 //! signature.json                    signatures over the manifest
 //! ```
@@ -46,7 +47,7 @@ pub mod manifest;
 use std::path::{Path, PathBuf};
 
 pub use crate::evidence::Treatment;
-pub use bundle::{BundleError, Making, View};
+pub use bundle::{BundleError, FootagePart, Making, View, hidden_of};
 pub use manifest::{
     AlarmEntry, FileEntry, MANIFEST, Manifest, SIGNATURE, SignatureFile, SignatureRecord,
     TicketEntry,

@@ -38,6 +38,8 @@ pub enum Checked {
     /// What decodes besides the processor.
     Decoding,
     DataDir,
+    /// The folder of ordinary video.
+    Footage,
     Camera(CameraId),
     Endpoint(EndpointId),
 }
@@ -56,6 +58,8 @@ pub enum Well {
         hardware: String,
     },
     Writable,
+    /// A folder.
+    FolderWritable,
     InUse,
     Picture {
         codec: String,
@@ -82,6 +86,7 @@ pub enum Why {
     Models,
     Decoding,
     DataDir,
+    Footage,
     Unreachable,
     NoPicture,
     Refused,
@@ -96,6 +101,7 @@ impl Checked {
             Self::Models => "models",
             Self::Decoding => "decoding",
             Self::DataDir => "data_dir",
+            Self::Footage => "footage",
             Self::Camera(_) => "camera",
             Self::Endpoint(_) => "endpoint",
         }
@@ -106,7 +112,9 @@ impl Checked {
         match self {
             Self::Camera(id) => Some(id.as_str()),
             Self::Endpoint(id) => Some(id.as_str()),
-            Self::Config { .. } | Self::Models | Self::Decoding | Self::DataDir => None,
+            Self::Config { .. } | Self::Models | Self::Decoding | Self::DataDir | Self::Footage => {
+                None
+            }
         }
     }
 }
@@ -118,6 +126,7 @@ impl fmt::Display for Checked {
             Self::Models => f.write_str("models"),
             Self::Decoding => f.write_str("decoding"),
             Self::DataDir => f.write_str("data_dir"),
+            Self::Footage => f.write_str("footage"),
             Self::Camera(id) => write!(f, "camera {id}"),
             Self::Endpoint(id) => write!(f, "endpoint {id}"),
         }
@@ -138,6 +147,7 @@ impl fmt::Display for Well {
             ),
             Self::Decodes { hardware } => write!(f, "{hardware} can be used"),
             Self::Writable => f.write_str("writable, the database is sound"),
+            Self::FolderWritable => f.write_str("writable"),
             Self::InUse => f.write_str("in use by a running service"),
             Self::Picture {
                 codec,

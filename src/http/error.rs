@@ -70,6 +70,11 @@ pub(crate) enum ApiError {
     )]
     EvidenceChanged { name: String },
     #[error(
+        "Segment {id} of the footage is no longer on the disk as it was recorded: the ring has gone on, or \
+         somebody removed it."
+    )]
+    FootageGone { id: i64 },
+    #[error(
         "The clip is being made ready to be shown: what nobody is to see is hidden in it. Ask again in \
          a moment."
     )]
@@ -235,6 +240,7 @@ impl ApiError {
             ),
             Self::EvidenceGone { .. } => (S::GONE, "evidence-gone", "Evidence is gone"),
             Self::EvidenceChanged { .. } => (S::GONE, "evidence-changed", "Evidence was changed"),
+            Self::FootageGone { .. } => (S::GONE, "footage-gone", "Footage is gone"),
             Self::NoRoom { .. } => (S::INSUFFICIENT_STORAGE, "no-room", "No room on the disk"),
             Self::RangeNotSatisfiable => (
                 S::RANGE_NOT_SATISFIABLE,

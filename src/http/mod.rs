@@ -36,6 +36,7 @@ mod renditions;
 pub mod replays;
 mod running;
 mod scenes;
+mod served;
 mod sight;
 pub mod sink;
 mod status;
@@ -63,7 +64,7 @@ pub use checks::{Bad, Checked, Checker, Finding, Well, Why};
 pub use listen::{ListenError, bind};
 pub use openapi::document;
 pub use replays::{ReplayOrder, ReplayOutcome, ReplayedAlarm, Replayer};
-pub use scenes::{CameraScene, SceneInForce, judged_facade, masks_of};
+pub use scenes::{CameraScene, SceneInForce, facade_of, judged_facade, masks_of};
 pub use sight::Privacy;
 pub use table::{Access, Route, Shows, routes};
 pub use tls::{Tls, TlsError};
@@ -124,6 +125,15 @@ pub struct Api {
     pub privacy: Privacy,
     /// Whether the disk has room for copies of evidence.
     pub room: Room,
+    pub footage: FootageInfo,
+}
+
+/// How ordinary video is kept, as the config gives it.
+#[derive(Clone, Debug)]
+pub struct FootageInfo {
+    /// The folder under which the store's segments lie.
+    pub root: PathBuf,
+    pub days: u64,
 }
 
 /// How people sign in.
@@ -170,6 +180,8 @@ pub struct CameraInfo {
     /// What people call the building or elevator; may be empty.
     pub place: String,
     pub kind: scene::Kind,
+    /// Whether its ordinary video is kept (`/api/v1/cameras/{id}/footage`).
+    pub keeps_footage: bool,
 }
 
 /// Bounds of the service.

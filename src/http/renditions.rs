@@ -1,5 +1,5 @@
-//! Makes renditions of evidence for whoever must not see all of it: pictures while they wait, a clip
-//! beside, one at a time and with a low priority, for it takes a core for seconds.
+//! Makes renditions of evidence and of footage for whoever must not see all of it: pictures while they
+//! wait, a clip or a segment beside, one at a time and with a low priority, for it takes a core for seconds.
 //!
 //! Bounds: [`WAITING_MAX`] clips wait, further ones are refused and asked for again; a clip that could
 //! not be made is not tried again for [`FAILED_FOR`]. Who waits is told so by 503 and Retry-After.
@@ -22,7 +22,7 @@ use crate::evidence::room::below;
 use crate::evidence::{CLIP, Hidden, part_path, rendition};
 use crate::id::AlarmId;
 use crate::scene::facade::FacadeScene;
-use crate::store::{AlarmDetail, EventKind, EvidenceFile};
+use crate::store::{AlarmDetail, EventKind, EvidenceFile, FootageRecord};
 
 /// Clips that wait to be made.
 const WAITING_MAX: usize = 16;
@@ -50,12 +50,33 @@ enum State {
 /// A rendition that is wanted: everything that it is made of.
 #[derive(Debug)]
 struct Order {
-    detail: AlarmDetail,
+    original: Original,
     file: EvidenceFile,
+    /// In which the file lies.
     folder: PathBuf,
     hidden: Hidden,
-    facade: Option<FacadeScene>,
     made: PathBuf,
+}
+
+/// What it is a rendition of.
+#[derive(Debug)]
+enum Original {
+    Evidence {
+        detail: Box<AlarmDetail>,
+        facade: Option<FacadeScene>,
+    },
+    /// A segment of that number.
+    Footage(i64),
+}
+
+impl Original {
+    /// Returns its name for the log.
+    fn name(&self) -> String {
+        match self {
+            Self::Evidence { detail, .. } => format!("alarm {}", detail.alarm.id),
+            Self::Footage(segment) => format!("footage {segment}"),
+        }
+    }
 }
 
 impl Renditions {
@@ -104,11 +125,13 @@ pub(super) async fn of(
         return Ok(made);
     }
     let order = Order {
-        detail: detail.clone(),
+        original: Original::Evidence {
+            detail: Box::new(detail.clone()),
+            facade: sight.facade,
+        },
         file: file.clone(),
         folder,
         hidden: sight.hidden,
-        facade: sight.facade,
         made: made.clone(),
     };
     if file.name == CLIP {
@@ -130,6 +153,31 @@ pub(super) async fn of(
             &panic,
         )),
     }
+}
+
+/// Returns where the rendition of a segment of footage lies; `path` is the segment's own. Fails with
+/// [`ApiError::BeingPrepared`] where it is still to be made.
+pub(super) async fn of_footage(
+    service: &Service,
+    record: &FootageRecord,
+    path: PathBuf,
+    hidden: &Hidden,
+) -> Result<PathBuf, ApiError> {
+    let gone = || ApiError::FootageGone { id: record.id };
+    let (file, folder) = (record.file(), rendition::footage_folder(record.id));
+    let root = &service.api.evidence_root;
+    let made = rendition::path(root, &folder, &file, hidden).ok_or_else(gone)?;
+    if tokio::fs::try_exists(&made).await.unwrap_or(false) {
+        return Ok(made);
+    }
+    let order = Order {
+        original: Original::Footage(record.id),
+        folder: path.parent().ok_or_else(gone)?.to_path_buf(),
+        file,
+        hidden: hidden.clone(),
+        made,
+    };
+    Err(wait_for(service, order))
 }
 
 /// Returns whether the file's rendition is there.
@@ -219,10 +267,10 @@ async fn order_clip(service: &Service, id: AlarmId) -> Result<(), ApiError> {
 /// Makes what is ordered, one after the other, until `stop`.
 pub(super) async fn work(service: Arc<Service>, mut orders: Orders, stop: CancellationToken) {
     while let Some(Some(order)) = stop.run_until_cancelled(orders.0.recv()).await {
-        let (name, made, alarm) = (
+        let (name, made, of) = (
             order.file.name.clone(),
             order.made.clone(),
-            order.detail.alarm.id,
+            order.original.name(),
         );
         let done = match check_room(&service.api) {
             Ok(()) => run(order, stop.clone()).await,
@@ -234,7 +282,7 @@ pub(super) async fn work(service: Arc<Service>, mut orders: Orders, stop: Cancel
             }
             Err(ApiError::Stopping) => return,
             Err(why) => {
-                tracing::warn!(alarm.id = %alarm, file = %name, reason = %why, "what is hidden from people could not be hidden in a file; it is not shown");
+                tracing::warn!(rendition.of = of, file = %name, reason = %why, "what is hidden from people could not be hidden in a file; it is not shown");
                 let now = service.api.clock.monotonic();
                 service.renditions.failed(made, now, why);
             }
@@ -270,16 +318,25 @@ impl Order {
         if let Some(folder) = self.made.parent() {
             std::fs::create_dir_all(folder)?;
         }
+        let (detail, facade) = match self.original {
+            Original::Evidence { detail, facade } => (Some(detail), facade),
+            Original::Footage(_) => (None, None),
+        };
         let copyist = Copyist {
             folder: self.folder,
-            track: &self.detail.track,
-            raised_at_s: self.detail.alarm.raised_at_s,
+            track: detail.as_ref().map_or(&[], |detail| &detail.track),
+            raised_at_s: detail
+                .as_ref()
+                .map_or(0.0, |detail| detail.alarm.raised_at_s),
             hidden: self.hidden,
-            facade: self.facade,
+            facade,
             watermark: None,
             goes_on,
         };
-        let copied = copyist.copy(&self.file, &self.made);
+        let copied = match &detail {
+            Some(_) => copyist.copy(&self.file, &self.made),
+            None => copyist.copy_video(&self.file, &self.made),
+        };
         if copied.is_err() {
             // Best effort: what is left over goes with the oldest.
             std::fs::remove_file(part_path(&self.made)).ok();

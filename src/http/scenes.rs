@@ -123,7 +123,15 @@ pub async fn judged_facade(
     store: &Store,
     alarm: &AlarmRecord,
 ) -> Result<Option<FacadeScene>, StoreError> {
-    let Some(sha256) = &alarm.scene_sha256 else {
+    facade_of(store, alarm.scene_sha256.as_deref()).await
+}
+
+/// Returns the facade of the scene with that digest; none where there was none, or its text is not kept.
+pub async fn facade_of(
+    store: &Store,
+    scene_sha256: Option<&str>,
+) -> Result<Option<FacadeScene>, StoreError> {
+    let Some(sha256) = scene_sha256 else {
         return Ok(None);
     };
     let text = store.scene_text(sha256).await?;

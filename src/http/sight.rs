@@ -7,13 +7,13 @@
 
 use super::access::Principal;
 use super::error::ApiError;
-use super::{CameraInfo, SceneInForce, Service, judged_facade, masks_of};
+use super::{CameraInfo, SceneInForce, Service, facade_of, judged_facade, masks_of};
 use crate::alarm::AlarmKind;
 use crate::auth::{Role, SEE_PEOPLE};
 use crate::evidence::Hidden;
 use crate::scene::Kind;
 use crate::scene::facade::FacadeScene;
-use crate::store::AlarmRecord;
+use crate::store::{AlarmRecord, FootageRecord};
 
 /// What is shown to whom, as configured.
 #[derive(Clone, Debug)]
@@ -95,6 +95,31 @@ pub(super) async fn of_alarm(
         });
     }
     of_facade(service, alarm).await
+}
+
+/// Returns what `who` must not see of a segment of footage.
+pub(super) async fn of_footage(
+    service: &Service,
+    who: &Principal,
+    record: &FootageRecord,
+) -> Result<Hidden, ApiError> {
+    let api = &service.api;
+    let facade = facade_of(&api.store, record.scene_sha256.as_deref()).await?;
+    let camera = api.cameras.iter().find(|known| known.id == record.camera);
+    let kind = match camera {
+        Some(camera) => camera.kind,
+        // Of a camera that is configured no more, as little as possible is shown.
+        None if facade.is_some() => Kind::Facade,
+        None => Kind::Elevator,
+    };
+    Ok(match kind {
+        Kind::Facade => {
+            let now = api.scenes.get(&record.camera);
+            Hidden::by_masks(masks_of(now, facade.as_ref()))
+        }
+        Kind::Elevator if sees_people(service, who) => Hidden::Nothing,
+        Kind::Elevator => Hidden::People,
+    })
 }
 
 /// Returns what nobody is to see of the evidence of a facade's alarm.

@@ -100,6 +100,7 @@ const ACCOUNT_READERS: Access = Access::Roles(&[Role::Admin, Role::Auditor]);
 pub fn routes() -> Vec<Route> {
     let mut table = service_routes();
     table.extend(alarm_routes());
+    table.extend(footage_routes());
     table.extend(scene_routes());
     table.extend(review_routes());
     table.extend(record_routes());
@@ -201,6 +202,18 @@ fn alarm_routes() -> Vec<Route> {
         ),
         read("/api/v1/deliveries", KEEPERS, get(deliveries::list)),
         change("/api/v1/deliveries/{id}/retry", MENDERS, retry),
+    ]
+}
+
+/// Ordinary video: what is like evidence.
+fn footage_routes() -> Vec<Route> {
+    use v1::footage;
+    const LIST: &str = "/api/v1/cameras/{id}/footage";
+    let segment = read("/api/v1/footage/{id}", READERS, get(footage::segment));
+    vec![
+        read(LIST, READERS, get(footage::list)),
+        seen("footage.seen", segment),
+        page(read("/footage", READERS, get(ui::footage::show))),
     ]
 }
 

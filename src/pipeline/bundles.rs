@@ -14,12 +14,13 @@ use tracing::{error, info, warn};
 
 use crate::audit::Key;
 use crate::clock::Clock;
-use crate::export::{self, BundleError, Making, View};
-use crate::http::{SceneInForce, judged_facade, masks_of};
+use crate::export::{self, BundleError, FootagePart, Making, View};
+use crate::http::{SceneInForce, facade_of, judged_facade, masks_of};
 use crate::id::{AlarmId, CameraId};
 use crate::scene::Kind;
 use crate::scene::facade::FacadeScene;
-use crate::store::{AlarmRecord, Made, Store, StoreError, TicketRecord, TicketState};
+use crate::store::{AlarmRecord, FOOTAGE_MAX, Made, Scope, Store, StoreError};
+use crate::store::{TicketRecord, TicketState};
 
 /// Looks at least this often: time passes without a signal.
 const LOOK: Duration = Duration::from_secs(10);
@@ -29,6 +30,7 @@ const LOOK: Duration = Duration::from_secs(10);
 pub struct Bundler {
     pub store: Store,
     pub evidence_root: PathBuf,
+    pub footage_root: PathBuf,
     /// Where bundles lie until they expire.
     pub folder: PathBuf,
     pub key: Key,
@@ -90,6 +92,7 @@ impl Bundler {
             judged.extend(facade.map(|facade| (*id, facade)));
             alarms.push(found);
         }
+        let footage = self.footage_of(&ticket).await?;
         let id = ticket.id;
         let making = tokio::task::spawn_blocking(move || {
             std::fs::create_dir_all(&self.folder).map_err(|source| BundleError::Write {
@@ -100,6 +103,8 @@ impl Bundler {
                 ticket: &ticket,
                 alarms: &alarms,
                 evidence_root: &self.evidence_root,
+                footage: &footage,
+                footage_root: &self.footage_root,
                 view_of: &|alarm| self.view_of(alarm, judged.get(&alarm.id)),
                 key: &self.key,
                 now: self.clock.now(),
@@ -124,6 +129,34 @@ impl Bundler {
                 ))
             }
         })
+    }
+
+    /// Returns the segments that the ticket covers, with what is hidden in them.
+    async fn footage_of(&self, ticket: &TicketRecord) -> Result<Vec<FootagePart>, StoreError> {
+        let Scope::Footage {
+            camera,
+            from_ms,
+            to_ms,
+        } = &ticket.scope
+        else {
+            return Ok(Vec::new());
+        };
+        let span = (*from_ms, *to_ms);
+        let records = self.store.footage(camera, span, None, FOOTAGE_MAX).await?;
+        let mut parts = Vec::with_capacity(records.len());
+        for record in records {
+            let facade = facade_of(&self.store, record.scene_sha256.as_deref()).await?;
+            // Of a camera that nobody knows any more, as little as possible is shown.
+            let kind = self.kinds.get(camera).copied();
+            let kind = kind.unwrap_or(match facade {
+                Some(_) => Kind::Facade,
+                None => Kind::Elevator,
+            });
+            let masks = masks_of(self.scenes.get(camera), facade.as_ref());
+            let hidden = export::hidden_of(ticket.treatment, kind, masks);
+            parts.push(FootagePart { record, hidden });
+        }
+        Ok(parts)
     }
 
     fn view_of(&self, alarm: &AlarmRecord, judged: Option<&FacadeScene>) -> Option<View> {

@@ -8,8 +8,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+use super::service::ServiceError;
 use crate::audit::Key;
-use crate::store::Store;
+use crate::config::Config;
+use crate::store::{Durability, Store};
 
 /// At most this much of what was done has no checkpoint yet [P].
 const EVERY: Duration = Duration::from_secs(3600);
@@ -58,4 +60,15 @@ async fn keep_one(store: &Store, key: &Key, data_dir: PathBuf, last: i64) -> i64
             last
         }
     }
+}
+
+/// Makes the audit log go on as configured, and returns the key that signs its checkpoints; none where
+/// the log is in memory only.
+pub(super) async fn chain(store: &Store, config: &Config) -> Result<Option<Key>, ServiceError> {
+    if store.durability() == Durability::Volatile {
+        return Ok(None);
+    }
+    let key = Key::open_or_make(&config.data_dir, config.audit.signing)?;
+    store.chain_with(config.audit.digest, &key).await?;
+    Ok(Some(key))
 }

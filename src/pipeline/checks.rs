@@ -31,6 +31,8 @@ const PAGE_WAITS: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct Checks {
     pub data_dir: PathBuf,
+    /// None where no camera keeps footage.
+    pub footage_dir: Option<PathBuf>,
     pub runtime: Option<PathBuf>,
     pub models_dir: Option<PathBuf>,
     pub inference: Inference,
@@ -47,6 +49,8 @@ impl Checks {
     pub fn of(config: &Config, clock: Arc<dyn Clock>) -> Self {
         Self {
             data_dir: config.data_dir.clone(),
+            footage_dir: (config.cameras.iter().any(|camera| camera.footage))
+                .then(|| config.footage.dir.clone()),
             runtime: config.runtime.clone(),
             models_dir: config.models_dir.clone(),
             inference: config.inference,
@@ -60,7 +64,8 @@ impl Checks {
 
     /// Returns how many findings there will be, advice left out.
     pub fn count(&self) -> usize {
-        2 + usize::from(self.has_engine()) + self.cameras.len() + self.endpoints.len()
+        let own = usize::from(self.has_engine()) + usize::from(self.footage_dir.is_some());
+        2 + own + self.cameras.len() + self.endpoints.len()
     }
 
     /// Tries all of it, each thing no longer than `limit`; `step` is called when one more is done.
@@ -101,7 +106,10 @@ impl Checks {
             join_all(cameras),
             join_all(endpoints)
         );
-        let own = [Some(models), engine, Some(data_dir)].into_iter().flatten();
+        let footage = self.footage_dir.as_deref().map(footage_dir);
+        let footage = footage.map(|result| found(Checked::Footage, result));
+        let own = [Some(models), engine, Some(data_dir), footage];
+        let own = own.into_iter().flatten();
         own.chain(cameras).chain(endpoints).collect()
     }
 
@@ -163,6 +171,23 @@ impl Checks {
         };
         sent.map(Well::Answered)
             .map_err(|detail| bad(Why::Refused, detail))
+    }
+}
+
+/// Asks whether footage can be written to the folder, or to the nearest one above it that is there.
+fn footage_dir(dir: &Path) -> Result<Well, Bad> {
+    let existing = dir.ancestors().find(|path| path.is_dir());
+    let existing = existing.unwrap_or(Path::new("."));
+    let rights = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+    match rustix::fs::access(existing, rights) {
+        Ok(()) => Ok(Well::FolderWritable),
+        Err(error) => Err(bad(
+            Why::Footage,
+            format!(
+                "{} cannot be written ({error}): make it this user's own, or name another folder as footage.dir",
+                existing.display()
+            ),
+        )),
     }
 }
 

@@ -1,7 +1,9 @@
 //! The configuration as the HTTP service is told of it.
 
 use crate::config::{self, Camera};
-use crate::http::{CameraInfo, CameraScene, SceneInForce, SignIn, SiteInfo, Transport};
+use crate::http::{
+    CameraInfo, CameraScene, FootageInfo, SceneInForce, SignIn, SiteInfo, Transport,
+};
 use crate::id::CameraId;
 
 pub(super) fn sign_in(http: &config::Http, auth: &config::Auth) -> SignIn {
@@ -20,6 +22,13 @@ pub(super) fn site_info(site: &config::Site) -> SiteInfo {
     SiteInfo {
         id: site.id.clone(),
         name: site.name.clone(),
+    }
+}
+
+pub(super) fn footage_info(footage: &config::Footage) -> FootageInfo {
+    FootageInfo {
+        root: footage.dir.clone(),
+        days: footage.kept.as_secs() / (24 * 3600),
     }
 }
 
@@ -42,5 +51,6 @@ pub(super) fn camera_info(camera: &Camera) -> CameraInfo {
         elevator: camera.elevator.clone(),
         place: camera.place.clone(),
         kind: camera.kind,
+        keeps_footage: camera.footage,
     }
 }

@@ -15,6 +15,7 @@ pub mod service;
 mod kept;
 mod pictures;
 pub mod bundles;
+pub mod footage;
 pub mod retention;
 mod described;
 mod found;

@@ -7,6 +7,8 @@
 //! room is the configured budget, or what the disk has when evidence leaves `min_free` of it free,
 //! whichever is less: so another program that fills the disk narrows it as well.
 //!
+//! Footage goes first of all, and what it takes on the evidence's disk counts as room (`footage::keeper`).
+//!
 //! Renditions (`evidence::rendition`) count with the evidence, and go before any of it; at most
 //! [`RENDITIONS_SHARE`] of the room is theirs.
 //!
@@ -22,6 +24,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::footage::keeper::FootageKeeper;
 use crate::alarm::{Alarm, AlarmKind};
 use crate::clock::{Clock, StreamTime};
 use crate::config::Retention;
@@ -57,6 +60,7 @@ pub struct Keeper {
     pub rules: Retention,
     pub disk: Arc<dyn Disk>,
     pub clock: Arc<dyn Clock>,
+    pub footage: Option<FootageKeeper>,
     /// What is raised now.
     pub raised: BTreeMap<AlarmKind, (AlarmId, Alarm)>,
 }
@@ -77,6 +81,7 @@ impl Keeper {
 
     /// Does all that is due now. Fails when the store does; what was not done is done next time.
     pub async fn turn(&mut self) -> Result<(), StoreError> {
+        self.let_footage_go().await;
         let made_room = self.make_room().await;
         if let Some(share) = used_share(&made_room) {
             self.judge(share).await;
@@ -86,6 +91,18 @@ impl Keeper {
         self.prune_events().await?;
         self.keep_reserve();
         Ok(())
+    }
+
+    /// Makes room of footage first; evidence is kept also where that fails.
+    async fn let_footage_go(&mut self) {
+        if let Some(footage) = &mut self.footage
+            && let Err(error) = footage.turn().await
+        {
+            error!(
+                error = &error as &dyn std::error::Error,
+                "old footage could not be deleted; it is tried again"
+            );
+        }
     }
 
     /// Deletes what is to go, and returns what share of the room the rest takes.
@@ -161,8 +178,12 @@ impl Keeper {
         let data_dir = self.evidence_root.parent().unwrap_or(Path::new("."));
         let renditions_bytes = self.renditions(rendition::used_bytes).await;
         let used_bytes = used.bytes + renditions_bytes;
+        let yielded = match &self.footage {
+            Some(footage) => footage.yields_bytes().await?,
+            None => 0,
+        };
         let of_disk = match self.disk.free_bytes(data_dir) {
-            Ok(free) => (used_bytes + free).saturating_sub(self.rules.min_free_bytes),
+            Ok(free) => (used_bytes + yielded + free).saturating_sub(self.rules.min_free_bytes),
             Err(error) => {
                 warn!(%error, "the disk does not tell how much room it has");
                 u64::MAX

@@ -21,7 +21,8 @@ use tracing::{error, warn};
 
 use super::camera::{CameraThread, Report};
 use super::checks::Checks;
-use super::described::{camera_info, scene_in_force, sign_in, site_info};
+use super::described::{camera_info, footage_info, scene_in_force, sign_in, site_info};
+use super::footage::{self, Ring, RingParts};
 use super::pace::{Pace, yield_to_facades};
 use super::recorder::{REPORTS_MAX, Recorder};
 use super::replayer::StageReplayer;
@@ -44,7 +45,7 @@ use crate::source::SourceEvent;
 use crate::source::file::{self, FileCamera};
 use crate::source::live::Live;
 use crate::source::rtsp;
-use crate::store::{Durability, Recovered, Store, StoreError};
+use crate::store::{Recovered, Store, StoreError};
 
 /// Why the service cannot start; each names what to do.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +66,8 @@ pub enum ServiceError {
     Metrics(#[from] RecorderTaken),
     #[error("cannot make the webhook client")]
     Client(#[from] ClientError),
+    #[error("cannot start the threads that keep footage")]
+    Footage(#[source] std::io::Error),
     #[error("cannot start the thread of camera {camera}")]
     Thread {
         camera: crate::id::CameraId,
@@ -101,6 +104,7 @@ pub struct Service {
     checkpoints: Option<JoinHandle<()>>,
     stop_checkpoints: CancellationToken,
     upkeep: Upkeep,
+    footage: Ring,
 }
 
 impl Service {
@@ -120,9 +124,7 @@ impl Service {
         let (runtime, models_dir) = (config.runtime.as_deref(), config.models_dir.as_deref());
         let detectors = Detectors::load_with(runtime, models_dir, config.inference)?;
         let device = Device::open(config.decode.hardware)?;
-        let tls = config.http.tls.as_ref();
-        let tls = tls.map(|files| Tls::read(&files.certificate, &files.key));
-        let tls = tls.transpose()?;
+        let tls = own_tls(&config)?;
         let listener = http::bind(config.http.listen).await?;
         let address = listener.local_addr().unwrap_or(config.http.listen);
 
@@ -156,7 +158,7 @@ impl Service {
             evidence_root: config.data_dir.join("evidence"),
         };
         let stop_http = CancellationToken::new();
-        let audit_key = chain(&store, &config).await?;
+        let audit_key = checkpoints::chain(&store, &config).await?;
         let stop_checkpoints = CancellationToken::new();
         let checkpoints = audit_key.clone().map(|key| {
             let (store, stop) = (store.clone(), stop_checkpoints.clone());
@@ -172,6 +174,7 @@ impl Service {
             threads: Vec::new(),
             recorder: shared.record(&config, alarms.clone(), reported),
             upkeep: shared.upkeep(&config, &store, &alarms, audit_key),
+            footage: shared.ring(&config, &store)?,
             alarms,
             outbox,
             overdue: tokio::spawn(overdue),
@@ -223,6 +226,7 @@ impl Service {
             error!("a camera's thread had panicked");
         }
         ended("the recorder", self.recorder).await;
+        self.footage.stop().await;
         self.upkeep.stop().await;
         self.stop_overdue.cancel();
         ended("the look at what is overdue", self.overdue).await;
@@ -329,6 +333,8 @@ impl Shared {
             alarms: alarms.clone(),
             evidence_root: self.evidence_root.clone(),
             rules: config.retention,
+            footage: config.footage.clone(),
+            keep_footage: footage::cameras(config),
             clock: Arc::clone(&self.clock),
             threads: self.threads.clone(),
             key,
@@ -376,7 +382,14 @@ impl Shared {
             limits: Limits::default(),
             privacy: config.privacy.clone(),
             room: self.room(config),
+            footage: footage_info(&config.footage),
         })
+    }
+
+    fn ring(&self, config: &Config, store: &Store) -> Result<Ring, ServiceError> {
+        let (live, clock) = (&self.live, &self.clock);
+        let parts = RingParts::of(config, store, live, clock, &self.threads, &self.scenes);
+        Ring::start_if(parts).map_err(ServiceError::Footage)
     }
 
     fn replayer(&self, config: &Config) -> StageReplayer {
@@ -421,6 +434,12 @@ async fn pass_on(
     }
 }
 
+fn own_tls(config: &Config) -> Result<Option<Tls>, TlsError> {
+    let files = config.http.tls.as_ref();
+    let read = files.map(|files| Tls::read(&files.certificate, &files.key));
+    read.transpose()
+}
+
 /// Opens the store and puts right what a crash left in it. Cameras must be watched also when the disk takes nothing: then alarms are
 /// delivered from memory, and say that they are not stored and have no evidence.
 async fn open_store(config: &Config, delivering: &Delivering) -> Result<Store, StoreError> {
@@ -444,17 +463,6 @@ async fn open_store(config: &Config, delivering: &Delivering) -> Result<Store, S
         );
     }
     Ok(store)
-}
-
-/// Makes the audit log go on as configured, and returns the key that signs its checkpoints; none where
-/// the log is in memory only.
-async fn chain(store: &Store, config: &Config) -> Result<Option<Key>, ServiceError> {
-    if store.durability() == Durability::Volatile {
-        return Ok(None);
-    }
-    let key = Key::open_or_make(&config.data_dir, config.audit.signing)?;
-    store.chain_with(config.audit.digest, &key).await?;
-    Ok(Some(key))
 }
 
 /// Makes the account `admin` where there is none at all, and returns its one-time password.

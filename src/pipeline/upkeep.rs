@@ -10,10 +10,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::bundles::Bundler;
+use super::footage::keeper::FootageKeeper;
 use super::retention::Keeper;
 use crate::audit::Key;
 use crate::clock::Clock;
-use crate::config::Retention;
+use crate::config::{Footage, Retention};
 use crate::deliver::Alarms;
 use crate::evidence::room::SystemDisk;
 use crate::export;
@@ -30,6 +31,9 @@ pub(super) struct Parts {
     pub(super) alarms: Alarms,
     pub(super) evidence_root: PathBuf,
     pub(super) rules: Retention,
+    pub(super) footage: Footage,
+    /// Those whose footage is kept.
+    pub(super) keep_footage: Vec<CameraId>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) threads: Threads,
     pub(super) key: Option<Key>,
@@ -47,6 +51,7 @@ impl Upkeep {
     /// Starts the tasks.
     pub(super) fn start(parts: Parts) -> Self {
         let stop = CancellationToken::new();
+        let footage_root = parts.footage.dir.clone();
         let mut tasks = Vec::new();
         if parts.store.durability() == Durability::Disk {
             let keeper = Keeper {
@@ -56,6 +61,16 @@ impl Upkeep {
                 rules: parts.rules,
                 disk: Arc::new(SystemDisk),
                 clock: Arc::clone(&parts.clock),
+                footage: Some(FootageKeeper {
+                    store: parts.store.clone(),
+                    rules: parts.footage,
+                    evidence_root: parts.evidence_root.clone(),
+                    min_free_bytes: parts.rules.min_free_bytes,
+                    disk: Arc::new(SystemDisk),
+                    clock: Arc::clone(&parts.clock),
+                    cameras: parts.keep_footage,
+                    told_at: None,
+                }),
                 raised: BTreeMap::new(),
             };
             let alive = parts.threads.enter("the keeper of the disk");
@@ -72,6 +87,7 @@ impl Upkeep {
             let bundler = Bundler {
                 store: parts.store,
                 folder: export::folder(&parts.evidence_root),
+                footage_root,
                 evidence_root: parts.evidence_root,
                 key,
                 clock: parts.clock,

@@ -31,19 +31,32 @@ pub fn units(data: &[u8]) -> Vec<&[u8]> {
 /// may need beside the group before; nor a place to begin at in a stream that refreshes its picture
 /// in stripes, for what begins there is whole only after a while.
 pub fn stands_alone(info: &StreamInfo, picture: &[u8]) -> bool {
+    match info.codec {
+        Codec::H264 => heads(info, picture).any(|head| head & 0x1f == 5),
+        Codec::H265 => heads(info, picture).any(|head| (16..=20).contains(&(head >> 1 & 0x3f))),
+        Codec::Other(_) => false,
+    }
+}
+
+/// Returns whether decoding may begin with a picture: an IDR, and of H.265 a BLA or CRA as well, after which
+/// pictures that are shown before it are to be left out (ITU-T H.265 table 7-1).
+pub fn may_begin(info: &StreamInfo, picture: &[u8]) -> bool {
+    match info.codec {
+        Codec::H265 => heads(info, picture).any(|head| (16..=21).contains(&(head >> 1 & 0x3f))),
+        _ => stands_alone(info, picture),
+    }
+}
+
+/// Returns the first byte of each NAL unit, which tells its type.
+fn heads<'a>(info: &StreamInfo, picture: &'a [u8]) -> impl Iterator<Item = u8> + use<'a> {
     let units = match info.framing {
         Framing::AnnexB => units(picture),
         Framing::LengthPrefixed => prefixed(picture, length_bytes(info)),
-        Framing::Opaque => return false,
+        Framing::Opaque => Vec::new(),
     };
-    let first = |unit: &&[u8]| unit.first().copied().unwrap_or(0);
-    match info.codec {
-        Codec::H264 => units.iter().any(|unit| first(unit) & 0x1f == 5),
-        Codec::H265 => units
-            .iter()
-            .any(|unit| (16..=20).contains(&(first(unit) >> 1 & 0x3f))),
-        Codec::Other(_) => false,
-    }
+    units
+        .into_iter()
+        .map(|unit| unit.first().copied().unwrap_or(0))
 }
 
 /// Returns the bytes of a unit's length: avcC and hvcC tell them less one.
@@ -112,6 +125,12 @@ mod tests {
         let h265 = info(Codec::H265, Framing::AnnexB, &[]);
         assert!(stands_alone(&h265, &[0, 0, 1, 0x26, 1, 7]));
         assert!(!stands_alone(&h265, &[0, 0, 1, 0x2a, 1, 7]), "CRA");
+        assert!(may_begin(
+            &h265,
+            &[0, 0, 1, 0x4e, 1, 5, 0, 0, 1, 0x2a, 1, 7]
+        ));
+        assert!(!may_begin(&h265, &[0, 0, 1, 0x02, 1, 7]));
+        assert!(may_begin(&raw, &[0, 0, 1, 0x65, 8]));
         assert!(!stands_alone(&h265, &[0, 0, 1, 0x02, 1, 7]));
     }
 

@@ -82,7 +82,7 @@ pub enum StoreError {
     OthersTicket(TicketId),
     #[error("ticket {0} has no bundle to download: it is not made yet, or its time is over")]
     NoBundle(TicketId),
-    #[error("no alarm lies in this scope: there is nothing to export")]
+    #[error("nothing lies in this scope: there is nothing to export")]
     EmptyScope,
     #[error("replay {0} runs: one at a time, wait for it or cancel it")]
     ReplayRuns(i64),

@@ -21,6 +21,7 @@ pub mod error;
 pub mod escalation;
 pub mod event;
 pub mod evidence;
+pub mod footage;
 pub mod handling;
 pub mod inspect;
 pub mod lifecycle;
@@ -64,6 +65,7 @@ pub use error::StoreError;
 pub use escalation::{Escalation, EscalationRecord};
 pub use event::{AlarmSnapshot, EventKind, EventRecord};
 pub use evidence::{EvidenceFile, EvidenceReport, EvidenceState};
+pub use footage::{FootageGoes, FootageGone, FootageRecord, FootageRemoval, FootageUse};
 pub use handling::NoteRecord;
 pub use lifecycle::{AlarmEnd, NewAlarm, Recovered};
 pub use replay::{
@@ -79,7 +81,9 @@ pub use second_factor::SecondFactor;
 pub use session::{SessionLimits, SessionRecord};
 pub use shelving::{NewShelf, SHELF_MAX, ShelfRecord};
 pub use steady::ClockLeap;
-pub use ticket::{Decision, Made, NewTicket, Scope, TicketId, TicketRecord, TicketState};
+pub use ticket::{
+    ALARMS_MAX, Decision, FOOTAGE_MAX, Made, NewTicket, Scope, TicketId, TicketRecord, TicketState,
+};
 pub use token::{TokenGrant, TokenRecord};
 pub use transfer::{AlarmCopy, Arrival};
 

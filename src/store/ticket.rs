@@ -4,6 +4,8 @@
 //! the approval until it expires; then its bundle is deleted. Every step is an audit row, each
 //! download too.
 
+mod scope;
+
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -13,10 +15,10 @@ use super::error::Fault;
 use super::row::{json_or_none, to_json, word};
 use super::{PAGE_ROWS_MAX, Store, StoreError, Tx};
 use crate::evidence::Treatment;
-use crate::id::{AlarmId, CameraId};
+use crate::id::AlarmId;
+use scope::alarms_of;
+pub use scope::{ALARMS_MAX, FOOTAGE_MAX, Scope};
 
-/// Alarms of one ticket at the most: their bundle stays below a gigabyte.
-pub const ALARMS_MAX: u32 = 50;
 /// Tickets that may wait for a decision.
 const ASKED_MAX: i64 = 200;
 const DAY_MS: i64 = 24 * 3600 * 1000;
@@ -32,23 +34,6 @@ impl std::fmt::Display for TicketId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "E-{}", self.0)
     }
-}
-
-/// What is asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Scope {
-    /// These alarms.
-    #[schema(value_type = Vec<String>)]
-    Alarms(Vec<AlarmId>),
-    /// All alarms of one camera that were raised within a time.
-    Camera {
-        #[schema(value_type = String)]
-        camera: CameraId,
-        /// Unix milliseconds; the end is not part of it.
-        from_ms: i64,
-        to_ms: i64,
-    },
 }
 
 /// A ticket that is asked for.
@@ -127,8 +112,8 @@ const COLUMNS: &str = "SELECT id, reason, treatment, scope, alarms, days, asked_
     sha256, failure, downloads FROM ticket ";
 
 impl Store {
-    /// Commits that `who` asks, and returns the ticket. Fails when the scope holds no alarm, an
-    /// unknown one, or more than [`ALARMS_MAX`].
+    /// Commits that `who` asks, and returns the ticket. Fails when the scope holds nothing, an
+    /// unknown alarm, or more than [`ALARMS_MAX`] alarms or [`FOOTAGE_MAX`] segments.
     pub async fn ask(&self, new: &NewTicket, who: &Actor) -> Result<TicketRecord, StoreError> {
         self.named(self.ask_row(new, who).await)
     }
@@ -377,51 +362,6 @@ impl Store {
         tx.commit().await?;
         Ok(ticket)
     }
-}
-
-/// Returns the alarms of a scope, oldest first, each once.
-async fn alarms_of(tx: &mut Tx, scope: &Scope) -> Result<Vec<AlarmId>, Fault> {
-    let limit = ALARMS_MAX + 1;
-    let found: Vec<AlarmId> = match scope {
-        Scope::Alarms(ids) => {
-            let mut ids = ids.clone();
-            ids.sort_unstable();
-            ids.dedup();
-            for id in ids.iter().take(limit as usize) {
-                super::lifecycle::known(tx, *id).await?;
-            }
-            ids
-        }
-        Scope::Camera {
-            camera,
-            from_ms,
-            to_ms,
-        } => {
-            let ids: Vec<String> = sqlx::query_scalar(
-                "SELECT id FROM alarm WHERE camera = ? AND raised_at_ms >= ? AND raised_at_ms < ? \
-                 ORDER BY raised_at_ms, id LIMIT ?",
-            )
-            .bind(camera.as_str())
-            .bind(from_ms)
-            .bind(to_ms)
-            .bind(limit)
-            .fetch_all(&mut **tx)
-            .await?;
-            let parsed = ids.iter().map(|id| id.parse::<AlarmId>());
-            let parsed: Result<_, _> = parsed.collect();
-            parsed.map_err(|error| sqlx::Error::Decode(Box::new(error)))?
-        }
-    };
-    if found.is_empty() {
-        return Err(StoreError::EmptyScope.into());
-    }
-    if found.len() > ALARMS_MAX as usize {
-        return Err(too_many(
-            "alarms in this ticket's scope",
-            i64::from(ALARMS_MAX),
-        ));
-    }
-    Ok(found)
 }
 
 fn too_many(what: &'static str, limit: i64) -> Fault {

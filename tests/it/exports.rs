@@ -78,6 +78,7 @@ pub(crate) fn bundler(folder: &Path, clock: &Arc<DrivenClock>, store: &Store) ->
     Arc::new(Bundler {
         store: store.clone(),
         evidence_root: folder.join("evidence"),
+        footage_root: folder.join("footage"),
         folder: folder.join("exports"),
         key: Key::open_or_make(folder, Signing::Ed25519).expect("a key"),
         clock: Arc::clone(clock) as _,
@@ -504,4 +505,70 @@ async fn a_bundle_is_for_its_asker_alone_counted_and_gone_when_it_expires() {
     office.turn().await;
     assert!(!path.exists());
     assert_eq!(office.state(&asked).await.state, TicketState::Expired);
+}
+
+#[tokio::test]
+async fn footage_leaves_by_a_ticket_marked_and_masked_in_whole_segments() {
+    let office = Office::open().await;
+    let camera = plumb::id::CameraId::parse("yard").expect("an id");
+    let root = office.folder.path().join("footage");
+    let from_ms = office.clock.now().as_millisecond();
+    for number in 0..3 {
+        let path = format!("yard/2026-01-01/{number}.mp4");
+        let file = root.join(&path);
+        fs::create_dir_all(file.parent().expect("a folder")).expect("writable");
+        record_clip(&root.join("yard/2026-01-01"), &format!("{number}.mp4"), 1);
+        let bytes = fs::read(&file).expect("it was made");
+        let segment = plumb::footage::Segment {
+            camera: camera.clone(),
+            starts_at_ms: from_ms + number * 1_000,
+            ends_at_ms: from_ms + (number + 1) * 1_000,
+            scene_sha256: None,
+            path,
+            size_bytes: bytes.len() as u64,
+            sha256: sha256(&bytes),
+            codec: "h264",
+            pictures: 25,
+        };
+        office.store.add_footage(&segment).await.expect("committed");
+    }
+    let new = fall("yard", office.clock.now());
+    let wanted = |from: i64, to: i64| NewTicket {
+        scope: Scope::Footage {
+            camera: camera.clone(),
+            from_ms: from_ms + from,
+            to_ms: from_ms + to,
+        },
+        ..ticket(&new, Treatment::Protected)
+    };
+    let empty = office.store.ask(&wanted(60_000, 61_000), asker()).await;
+    assert!(matches!(empty, Err(StoreError::EmptyScope)));
+    let asked = office.store.ask(&wanted(500, 1_500), asker()).await;
+    let asked = asked.expect("it is committed");
+    assert!(asked.alarms.is_empty());
+    let decided = office
+        .store
+        .decide(asked.id, Decision::Approved, None, boss());
+    decided.await.expect("it is committed");
+    office.turn().await;
+    let bundle = path_of(&office.folder.path().join("exports"), asked.id);
+    let report = check::verify(&bundle).expect("a bundle");
+    assert!(report.is_whole(), "{:?}", report.findings);
+    let manifest = report.manifest;
+    let names: Vec<&str> = manifest
+        .files
+        .iter()
+        .map(|file| file.name.as_str())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "footage/yard/2026-01-01/0.mp4",
+            "footage/yard/2026-01-01/1.mp4"
+        ]
+    );
+    assert!(manifest.missing.is_empty() && manifest.alarms.is_empty());
+    let before = sha256(&fs::read(root.join("yard/2026-01-01/0.mp4")).expect("untouched"));
+    assert_eq!(manifest.files[0].source_sha256.as_ref(), Some(&before));
+    assert_ne!(manifest.files[0].sha256, before, "its mark is on it");
 }

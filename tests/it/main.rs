@@ -15,6 +15,7 @@ mod evidence;
 mod exports;
 mod falling;
 mod fault;
+mod footage;
 mod gates;
 mod killed;
 mod lists;

@@ -40,17 +40,17 @@ impl Disk for Scripted {
     }
 }
 
-struct House {
-    folder: TempDir,
-    clock: Arc<DrivenClock>,
+pub(crate) struct House {
+    pub(crate) folder: TempDir,
+    pub(crate) clock: Arc<DrivenClock>,
     disk: Arc<Scripted>,
-    store: Store,
-    keeper: Keeper,
+    pub(crate) store: Store,
+    pub(crate) keeper: Keeper,
 }
 
 impl House {
     /// Returns a house with room for `budget_mib` of evidence, kept for 90 days.
-    async fn new(budget_mib: u64) -> Self {
+    pub(crate) async fn new(budget_mib: u64) -> Self {
         let (folder, clock) = (tempfile::tempdir().expect("a folder"), clock());
         let disk = Arc::new(Scripted(AtomicU64::new(1 << 40)));
         let store = Store::open(folder.path(), Vec::new(), Arc::clone(&clock) as _);
@@ -78,12 +78,12 @@ impl House {
         self.keeper = keeper(&self.folder, &self.clock, &self.disk, &self.store, 1000);
     }
 
-    async fn turn(&mut self) {
+    pub(crate) async fn turn(&mut self) {
         self.keeper.turn().await.expect("the store works");
     }
 
     /// Raises an alarm now, that ends, with 1 MiB of evidence.
-    async fn alarm(&self) -> NewAlarm {
+    pub(crate) async fn alarm(&self) -> NewAlarm {
         let new = fall("facade-1", self.clock.now());
         self.store.raise(&new).await.expect("committed");
         self.store.end(&end_of(&new, 10)).await.expect("committed");
@@ -109,7 +109,7 @@ impl House {
         new
     }
 
-    fn has_files(&self, id: AlarmId) -> bool {
+    pub(crate) fn has_files(&self, id: AlarmId) -> bool {
         let folder = self.folder.path().join("evidence/2026-01-01");
         folder.join(id.to_string()).exists()
     }
@@ -120,7 +120,7 @@ impl House {
     }
 
     /// Returns the alarms of that kind, newest first.
-    async fn alarms_of(&self, kind: AlarmKind) -> Vec<AlarmRecord> {
+    pub(crate) async fn alarms_of(&self, kind: AlarmKind) -> Vec<AlarmRecord> {
         let filter = AlarmFilter {
             kind: Some(kind),
             ..AlarmFilter::default()
@@ -130,7 +130,7 @@ impl House {
     }
 
     /// Returns the details of the audit rows with that action.
-    async fn deeds(&self, action: &str) -> Vec<String> {
+    pub(crate) async fn deeds(&self, action: &str) -> Vec<String> {
         let rows = self.store.audit_after(0, 500).await.expect("readable");
         let rows = rows.into_iter().filter(|row| row.action == action);
         rows.filter_map(|row| row.detail).collect()
@@ -166,6 +166,7 @@ fn keeper(
         },
         disk: Arc::clone(disk) as _,
         clock: Arc::clone(clock) as _,
+        footage: None,
         raised: BTreeMap::new(),
     }
 }

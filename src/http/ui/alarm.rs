@@ -10,6 +10,7 @@ use super::board::{HANDLERS, Handler, handlers};
 use super::charts::{self, FallChart};
 use super::facade_drawing;
 use super::filter::Chosen;
+use super::footage;
 use super::language::Language;
 use super::texts::lacks::lack;
 use super::view::{AlarmView, DeliveryView};
@@ -50,6 +51,8 @@ struct AlarmPage {
     clip: Option<String>,
     /// The copy of the clip that may be shown is still to be made.
     clip_waits: bool,
+    /// The way to the footage of that moment, where there is some.
+    footage: Option<String>,
     /// What is hidden in what is shown.
     hidden_text: Option<&'static str>,
     manifest: String,
@@ -138,6 +141,7 @@ pub(crate) async fn show(
         clip: url(evidence::CLIP),
         clip_waits: sight.hidden != Hidden::Nothing
             && !renditions::is_there(api, &detail, evidence::CLIP, &sight.hidden).await,
+        footage: footage::way_to(api, &detail.alarm.camera, detail.alarm.raised_at_ms).await?,
         hidden_text: hidden_text(language, &sight.hidden),
         manifest: url(evidence::MANIFEST).unwrap_or_default(),
         strobe: url(evidence::STROBE),

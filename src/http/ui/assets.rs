@@ -32,6 +32,7 @@ const ASSETS: &[Asset] = &[
     script("board.js", include_str!("assets/board.js")),
     script("cameras.js", include_str!("assets/cameras.js")),
     script("exports.js", include_str!("assets/exports.js")),
+    script("footage.js", include_str!("assets/footage.js")),
     script("handle.js", include_str!("assets/handle.js")),
     script("live.js", include_str!("assets/live.js")),
     script("page.js", include_str!("assets/page.js")),

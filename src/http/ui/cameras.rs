@@ -9,7 +9,7 @@ use axum::response::Response;
 
 use super::language::Language;
 use super::texts::lacks::lack;
-use super::view::{DeliveryView, HealthView, site_name};
+use super::view::{DeliveryView, FootageView, HealthView, site_name};
 use super::{Frame, READERS, page};
 use crate::auth::Role;
 use crate::health::CameraHealth;
@@ -49,6 +49,7 @@ struct CameraView {
     skipped: Option<u64>,
     reconnects: u64,
     last_frame_at_ms: Option<i64>,
+    footage: Option<FootageView>,
 }
 
 impl CameraView {
@@ -70,6 +71,7 @@ impl CameraView {
             skipped: (camera.kind == Kind::Elevator).then_some(health.looks_skipped),
             reconnects: health.reconnects,
             last_frame_at_ms: health.last_frame_at_ms,
+            footage: None,
         }
     }
 }
@@ -83,12 +85,16 @@ pub(crate) async fn show(
 ) -> Result<Response, ApiError> {
     let (api, t) = (&service.api, language.texts());
     let mut health = api.board.snapshot();
+    let used = api.store.footage_use().await?;
     let cameras: Vec<_> = api
         .cameras
         .iter()
         .map(|camera| {
             let health = health.remove(&camera.id).unwrap_or_default();
-            CameraView::new(api, language, camera, health)
+            CameraView {
+                footage: FootageView::of(camera, &used),
+                ..CameraView::new(api, language, camera, health)
+            }
         })
         .collect();
     let frame = Frame::of(language, "/cameras", &who);

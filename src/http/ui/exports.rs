@@ -34,7 +34,8 @@ struct TicketView {
     reason: String,
     scope: String,
     span: Option<(i64, i64)>,
-    alarms: usize,
+    /// None where footage is asked for.
+    alarms: Option<usize>,
     treatment: &'static str,
     is_plain: bool,
     asked_by: String,
@@ -85,7 +86,7 @@ impl TicketView {
         own: &str,
         is_manager: bool,
     ) -> Self {
-        let r = language.records();
+        let (r, f) = (language.records(), language.footage());
         let is_own = ticket.asked_by == own;
         let holds = api.store.holds(&ticket);
         let is_making = ticket.state == TicketState::Making;
@@ -104,6 +105,14 @@ impl TicketView {
                 from_ms,
                 to_ms,
             } => (camera_name(api, camera), Some((*from_ms, *to_ms))),
+            Scope::Footage {
+                camera,
+                from_ms,
+                to_ms,
+            } => (
+                format!("{}: {}", f.footage, camera_name(api, camera)),
+                Some((*from_ms, *to_ms)),
+            ),
         };
         let is_plain = ticket.treatment == crate::evidence::Treatment::Plain;
         Self {
@@ -111,7 +120,7 @@ impl TicketView {
             id: ticket.id.0,
             scope,
             span,
-            alarms: ticket.alarms.len(),
+            alarms: (!ticket.alarms.is_empty()).then_some(ticket.alarms.len()),
             treatment: if is_plain {
                 r.treatment_plain
             } else {

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use super::texts::{EN, Texts, ZH, account, checks, reasons, records, sight};
+use super::texts::{EN, Texts, ZH, account, checks, footage, reasons, records, sight};
 use crate::http::access::cookie;
 use crate::http::error::ApiError;
 use crate::http::query::NoQuery;
@@ -41,6 +41,14 @@ impl Language {
         match self {
             Self::Zh => &checks::ZH,
             Self::En => &checks::EN,
+        }
+    }
+
+    /// Returns the texts about footage.
+    pub(crate) fn footage(self) -> &'static footage::Texts {
+        match self {
+            Self::Zh => &footage::ZH,
+            Self::En => &footage::EN,
         }
     }
 

@@ -18,6 +18,7 @@ pub(super) mod code;
 mod facade_drawing;
 mod filter;
 pub(super) mod exports;
+pub(super) mod footage;
 pub(super) mod language;
 pub(super) mod password;
 pub(super) mod reports;
@@ -132,12 +133,13 @@ impl Frame {
             Role::Auditor,
             Role::Maintainer,
         ];
-        let all: [(&[Role], &'static str, &'static str); 12] = [
+        let all: [(&[Role], &'static str, &'static str); 13] = [
             (&READERS, "/board", t.board),
             (&READERS, "/alarms", t.alarms),
             (&READERS, "/shelves", t.shelves),
             (&READERS, "/review", t.review),
             (&READERS, "/wall", t.wall),
+            (&READERS, "/footage", self.language.footage().footage),
             (&keepers, "/cameras", t.cameras),
             (&OVERSEERS, "/service", t.service),
             (

@@ -120,6 +120,8 @@ pub(crate) struct Typed {
     alarm: Option<String>,
     recording: Option<String>,
     camera: Option<String>,
+    /// A segment of footage.
+    footage: Option<i64>,
 }
 
 /// Begins a replay and leads to its page.
@@ -138,6 +140,7 @@ pub(crate) async fn begin(
         alarm: alarm.map_err(|_| wrong("alarm is not an id"))?,
         recording: typed.recording,
         camera: camera.map_err(|_| wrong("camera is not an id"))?,
+        footage: typed.footage,
     };
     let id = start(&service, wanted, &who.actor).await?;
     Ok(go(&format!("/replays/{id}")))

@@ -2,7 +2,9 @@
 //! moment, and the metrics in rows. It must never show a secret, nor what a camera saw.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::sync::Arc;
+use std::time::Duration;
 
 use askama::Template;
 use axum::extract::State;
@@ -16,11 +18,16 @@ use super::{Frame, page};
 use crate::auth::Role;
 use crate::health::Link;
 use crate::http::access::Principal;
-use crate::http::checks::{self, Checked, Finding, Well};
+use crate::http::checks::{self, Checked, Finding, Well, Why};
 use crate::http::error::ApiError;
 use crate::http::query::NoQuery;
 use crate::http::{Api, Service, figures, status};
 use crate::scene::Kind;
+
+/// That footage went before its days were over is told for so long after: the ring goes on at least once
+/// a minute, so that it is told until there is room.
+const CUT_TOLD: Duration = Duration::from_secs(3600);
+const DAY_MS: f64 = 24.0 * 3_600_000.0;
 
 #[derive(Template)]
 #[template(path = "service.html", config = "src/http/ui/askama.toml")]
@@ -90,6 +97,7 @@ fn row(api: &Api, language: Language, finding: Finding) -> Check {
         Checked::Models => t.service_models.to_owned(),
         Checked::Decoding => c.decoding.to_owned(),
         Checked::DataDir => c.data_dir.to_owned(),
+        Checked::Footage => language.footage().folder.to_owned(),
         Checked::Camera(id) => format!("{} {}", t.camera, camera_name(api, id)),
         Checked::Endpoint(id) => format!("{} {id}", t.receiver),
     };
@@ -102,7 +110,10 @@ fn row(api: &Api, language: Language, finding: Finding) -> Check {
                 "good"
             },
             word: t.service_ok,
-            told: c.well(&well),
+            told: match &well {
+                Well::FolderWritable => language.footage().folder_writable.to_owned(),
+                well => c.well(well),
+            },
             detail: match well {
                 Well::Answered(text) | Well::Noted(text) => text,
                 _ => String::new(),
@@ -112,7 +123,10 @@ fn row(api: &Api, language: Language, finding: Finding) -> Check {
             what,
             tone: "bad",
             word: t.service_bad,
-            told: c.bad(bad.why).to_owned(),
+            told: match bad.why {
+                Why::Footage => language.footage().folder_bad.to_owned(),
+                why => c.bad(why).to_owned(),
+            },
             detail: bad.detail,
         },
     }
@@ -127,6 +141,7 @@ async fn shown(
     let api = &service.api;
     let mut checks = own_checks(service, language).await;
     checks.extend(camera_checks(api, language));
+    checks.extend(footage_checks(api, language).await?);
     checks.extend(endpoint_checks(api, language).await?);
     let text = figures::render(api).await?;
     let frame = Frame::of(language, "/service", who);
@@ -246,6 +261,31 @@ fn camera_checks(api: &Api, language: Language) -> Vec<Check> {
         result.of(t, format!("{} {}", t.camera, camera_name(api, &camera.id)))
     });
     judged.collect()
+}
+
+/// How far the ring of each camera reaches back: not as far as wanted where there is no room for it.
+async fn footage_checks(api: &Api, language: Language) -> Result<Vec<Check>, ApiError> {
+    let (t, f) = (language.texts(), language.footage());
+    let used = api.store.footage_use().await?;
+    let cut = api.store.footage_cut().await?;
+    let is_short = cut.is_some_and(|ago| ago < CUT_TOLD);
+    let now_ms = api.clock.now().as_millisecond();
+    let keep = api.cameras.iter().filter(|camera| camera.keeps_footage);
+    let judged = keep.map(|camera| {
+        let result = match used.iter().find(|used| used.camera == camera.id) {
+            None => Observed::well(f.kept_none_yet),
+            Some(used) => {
+                let days = (now_ms - used.oldest_ms).max(0) as f64 / DAY_MS;
+                let reaches = [&format!("{days:.1}") as &dyn Display, &api.footage.days];
+                match is_short && days < api.footage.days as f64 {
+                    true => Observed::bad(fill(f.reaches_short, &reaches), None),
+                    false => Observed::well(fill(f.reaches, &reaches)),
+                }
+            }
+        };
+        result.of(t, format!("{} {}", f.footage, camera.name))
+    });
+    Ok(judged.collect())
 }
 
 async fn endpoint_checks(api: &Api, language: Language) -> Result<Vec<Check>, ApiError> {

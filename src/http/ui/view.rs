@@ -7,9 +7,9 @@ use super::language::Language;
 use super::texts::{Texts, deeds, fill};
 use crate::alarm::{AlarmKind, Origin};
 use crate::health::{CameraHealth, Link};
-use crate::http::Api;
+use crate::http::{Api, CameraInfo};
 use crate::id::{CameraId, SiteId};
-use crate::store::{AlarmRecord, AlarmState, DeliveryRecord, DeliveryState};
+use crate::store::{AlarmRecord, AlarmState, DeliveryRecord, DeliveryState, FootageUse};
 
 /// One alarm as cards, rows and its page show it.
 pub(super) struct AlarmView {
@@ -92,6 +92,20 @@ impl AlarmView {
             shelved: alarm.shelved,
             escalated_at_ms: alarm.escalated_at_ms.unwrap_or_default(),
         }
+    }
+}
+
+/// A camera's footage as tiles show it; none of a camera that keeps none.
+pub(super) struct FootageView {
+    /// None until the first segment is written.
+    pub(super) oldest_ms: Option<i64>,
+}
+
+impl FootageView {
+    pub(super) fn of(camera: &CameraInfo, used: &[FootageUse]) -> Option<Self> {
+        let own = used.iter().find(|used| used.camera == camera.id);
+        let oldest_ms = own.map(|own| own.oldest_ms);
+        (camera.keeps_footage || oldest_ms.is_some()).then_some(Self { oldest_ms })
     }
 }
 

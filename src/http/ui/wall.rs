@@ -8,8 +8,8 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::language::Language;
-use super::texts::Texts;
-use super::view::{AlarmView, HealthView, site_name};
+use super::texts::{Texts, footage};
+use super::view::{AlarmView, FootageView, HealthView, site_name};
 use super::{Frame, page};
 use crate::http::access::Principal;
 use crate::http::error::ApiError;
@@ -21,6 +21,7 @@ use crate::store::AlarmFilter;
 #[template(path = "wall.html", config = "src/http/ui/askama.toml")]
 struct WallPage {
     frame: Frame,
+    f: &'static footage::Texts,
     tiles: Vec<Tile>,
 }
 
@@ -28,6 +29,7 @@ struct WallPage {
 #[template(path = "wall_facts.html", config = "src/http/ui/askama.toml")]
 struct FactsPart {
     t: &'static Texts,
+    f: &'static footage::Texts,
     tiles: Vec<Tile>,
 }
 
@@ -42,6 +44,7 @@ struct Tile {
     is_live: bool,
     codec: String,
     last_alarm: Option<AlarmView>,
+    footage: Option<FootageView>,
 }
 
 /// The page.
@@ -53,6 +56,7 @@ pub(crate) async fn show(
 ) -> Result<Response, ApiError> {
     page(&WallPage {
         frame: Frame::of(language, "/wall", &who),
+        f: language.footage(),
         tiles: tiles(&service, &who, language.texts()).await?,
     })
 }
@@ -66,7 +70,8 @@ pub(crate) async fn facts(
 ) -> Result<Response, ApiError> {
     let t = language.texts();
     let tiles = tiles(&service, &who, t).await?;
-    page(&FactsPart { t, tiles })
+    let f = language.footage();
+    page(&FactsPart { t, f, tiles })
 }
 
 async fn tiles(
@@ -75,8 +80,11 @@ async fn tiles(
     t: &'static Texts,
 ) -> Result<Vec<Tile>, ApiError> {
     let mut tiles = Vec::with_capacity(service.api.cameras.len());
+    let used = service.api.store.footage_use().await?;
     for camera in &service.api.cameras {
-        tiles.push(tile(service, who, t, camera).await?);
+        let mut tile = tile(service, who, t, camera).await?;
+        tile.footage = FootageView::of(camera, &used);
+        tiles.push(tile);
     }
     Ok(tiles)
 }
@@ -107,6 +115,7 @@ async fn tile(
             None => false,
         },
         codec: health.codec.unwrap_or_else(|| "–".to_owned()),
+        footage: None,
         last_alarm: last.first().map(|alarm| AlarmView::new(api, t, alarm)),
     })
 }

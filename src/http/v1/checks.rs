@@ -23,7 +23,7 @@ pub(crate) struct CheckReport {
 /// What one thing came to.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct CheckFinding {
-    /// `models`, `data_dir`, `camera`, `endpoint` or `config`.
+    /// `models`, `data_dir`, `footage`, `camera`, `endpoint` or `config`.
     pub what: &'static str,
     /// Of a camera or an endpoint.
     pub id: Option<String>,

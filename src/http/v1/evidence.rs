@@ -4,11 +4,9 @@
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use tower_http::services::ServeFile;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, Method};
+use axum::response::Response;
 use utoipa::IntoParams;
 
 use super::alarms;
@@ -19,19 +17,9 @@ use crate::http::error::ApiError;
 use crate::http::openapi::NotFound;
 use crate::http::problem::Problem;
 use crate::http::query::{Given, Parameters, Query, shortened};
+use crate::http::served::Served;
 use crate::http::{Service, renditions, sight};
 use crate::store::{EvidenceFile, EvidenceState};
-
-/// A browser that shows a clip or a picture by itself may load that, and nothing else.
-const MEDIA_ONLY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; img-src 'self'; media-src 'self'; frame-ancestors 'self'",
-);
-
-/// What is hidden in a copy: `masks` or `people`.
-const HIDDEN: HeaderName = HeaderName::from_static("x-hidden");
-
-/// Revalidated each time (the digest makes that cheap), and kept by no shared cache.
-const REVALIDATE: HeaderValue = HeaderValue::from_static("private, no-cache");
 
 /// Where a file is shown.
 #[derive(Debug, IntoParams)]
@@ -95,7 +83,8 @@ pub(crate) async fn file(
     who: Principal,
     Path((id, name)): Path<(String, String)>,
     _: Query<Shown>,
-    request: Request,
+    method: Method,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let detail = alarms::find(&service, &id).await?;
     let known = detail.files.iter().find(|file| file.name == name).cloned();
@@ -123,28 +112,15 @@ pub(crate) async fn file(
             (copy, Some(etag))
         }
     };
-    let headers = request.headers();
-    let mut response = match &etag {
-        Some(etag) if lists(headers, header::IF_NONE_MATCH, etag) => {
-            StatusCode::NOT_MODIFIED.into_response()
-        }
-        _ => {
-            send(
-                &path,
-                &file,
-                plain(request.method(), headers, etag.as_deref()),
-            )
-            .await?
-        }
+    let served = Served {
+        path: &path,
+        name: &file.name,
+        media_type: &file.media_type,
+        etag: etag.as_deref(),
+        hides,
     };
-    // A range outside the file is answered with a problem, which is no evidence.
-    if !response.status().is_client_error() {
-        add_headers(response.headers_mut(), &file, etag.as_deref());
-        if let Some(hides) = hides {
-            response.headers_mut().insert(HIDDEN, hides);
-        }
-    }
-    Ok(response)
+    let answer = served.answer(&method, &headers).await?;
+    answer.ok_or_else(gone)
 }
 
 /// Returns what is hidden in the file as it is shown; none where it is shown as it was recorded: it is
@@ -183,97 +159,5 @@ async fn check_size(path: &FilePath, file: &EvidenceFile) -> Result<(), ApiError
             Err(ApiError::EvidenceGone { name: name() })
         }
         Err(error) => Err(ApiError::internal("looking for an evidence file", &error)),
-    }
-}
-
-/// Returns the request that the file server gets: only a range that counts for this file.
-fn plain(method: &Method, headers: &HeaderMap, etag: Option<&str>) -> Request {
-    let mut request = Request::new(Body::empty());
-    *request.method_mut() = method.clone();
-    let same_file = match etag {
-        _ if !headers.contains_key(header::IF_RANGE) => true,
-        Some(etag) => lists(headers, header::IF_RANGE, etag),
-        None => false,
-    };
-    let range = headers
-        .get(header::RANGE)
-        .filter(|range| same_file && is_one_range(range));
-    if let Some(range) = range {
-        request.headers_mut().insert(header::RANGE, range.clone());
-    }
-    request
-}
-
-/// Returns whether it is `bytes=` and one range. Others may be ignored (RFC 9110, 14.2), and are.
-fn is_one_range(range: &HeaderValue) -> bool {
-    let range = range
-        .to_str()
-        .ok()
-        .and_then(|range| range.strip_prefix("bytes="));
-    let Some((first, last)) = range.and_then(|range| range.split_once('-')) else {
-        return false;
-    };
-    let digits = |text: &str| text.len() < 20 && text.bytes().all(|byte| byte.is_ascii_digit());
-    digits(first) && digits(last) && !(first.is_empty() && last.is_empty())
-}
-
-fn lists(headers: &HeaderMap, name: header::HeaderName, etag: &str) -> bool {
-    let values = headers
-        .get_all(name)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
-    let mut tags = values.flat_map(|value| value.split(',')).map(str::trim);
-    tags.any(|tag| tag == etag || tag == "*")
-}
-
-async fn send(
-    path: &FilePath,
-    file: &EvidenceFile,
-    request: Request,
-) -> Result<Response, ApiError> {
-    let sent = ServeFile::new(path).try_call(request).await;
-    let response = sent.map_err(|error| ApiError::internal("reading an evidence file", &error))?;
-    if response.status() == StatusCode::NOT_FOUND {
-        return Err(ApiError::EvidenceGone {
-            name: file.name.clone(),
-        });
-    }
-    Ok(response.map(Body::new))
-}
-
-fn add_headers(headers: &mut HeaderMap, file: &EvidenceFile, etag: Option<&str>) {
-    let media_type = HeaderValue::from_str(&file.media_type)
-        .unwrap_or(HeaderValue::from_static("application/octet-stream"));
-    headers.insert(header::CONTENT_TYPE, media_type);
-    headers.remove(header::ETAG);
-    if let Some(Ok(etag)) = etag.map(HeaderValue::from_str) {
-        headers.insert(header::ETAG, etag);
-    }
-    if let Ok(inline) = HeaderValue::from_str(&format!("inline; filename=\"{}\"", file.name)) {
-        headers.insert(header::CONTENT_DISPOSITION, inline);
-    }
-    headers.remove(header::LAST_MODIFIED);
-    headers.insert(header::CACHE_CONTROL, REVALIDATE);
-    headers.insert(header::CONTENT_SECURITY_POLICY, MEDIA_ONLY);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_one_plain_range_counts() {
-        for one in ["bytes=0-1", "bytes=5-", "bytes=-7"] {
-            assert!(is_one_range(&HeaderValue::from_static(one)), "{one}");
-        }
-        for other in [
-            "bytes=0-1,4-5",
-            "bytes=-",
-            "bytes=a-b",
-            "lines=0-1",
-            "bytes=5",
-        ] {
-            assert!(!is_one_range(&HeaderValue::from_static(other)), "{other}");
-        }
     }
 }

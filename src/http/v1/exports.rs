@@ -86,7 +86,8 @@ pub(in crate::http) async fn seen_by(
     Ok(tickets)
 }
 
-/// Asks for an export: alarms, or all alarms of a camera within a time, at most 50.
+/// Asks for an export: alarms, all alarms of a camera within a time, at most 50, or its footage, at most 30
+/// segments.
 #[utoipa::path(
     post,
     operation_id = "ask_export",
@@ -112,7 +113,9 @@ pub(crate) async fn ask(
     if !(1..=DAYS_MAX).contains(&days) {
         return Err(bad("days is a number from 1 to 30"));
     }
-    if let Scope::Camera { from_ms, to_ms, .. } = &asking.scope {
+    if let Scope::Camera { from_ms, to_ms, .. } | Scope::Footage { from_ms, to_ms, .. } =
+        &asking.scope
+    {
         let span_ms = to_ms.checked_sub(*from_ms).unwrap_or(-1);
         if !(1..=SPAN_MAX_MS).contains(&span_ms) {
             return Err(bad("to_ms lies after from_ms, by 31 days at the most"));

@@ -8,6 +8,7 @@ pub(super) mod checks;
 pub(super) mod deliveries;
 pub(super) mod evidence;
 pub(super) mod exports;
+pub(super) mod footage;
 pub(super) mod holds;
 pub(super) mod reports;
 pub(super) mod reviews;

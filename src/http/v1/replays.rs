@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
-use super::alarms;
+use super::{alarms, footage};
 use crate::http::access::Principal;
 use crate::http::body::JsonBody;
 use crate::http::error::ApiError;
@@ -18,6 +18,7 @@ use crate::http::query::{Given, NoQuery, Parameters, Query, shortened};
 use crate::http::replays::{self, RecordingFile, Task};
 use crate::http::{Api, SceneInForce, Service};
 use crate::id::{AlarmId, CameraId};
+use crate::scene::Scene;
 use crate::store::{Actor, ReplayOf, ReplayRecord, ReplayState};
 
 const LIMIT_DEFAULT: u32 = 50;
@@ -66,7 +67,7 @@ pub(crate) struct ReplayList {
     pub replays: Vec<ReplayRecord>,
 }
 
-/// What to replay: an alarm, or a recording as it would look to one of the cameras.
+/// What to replay: an alarm, a recording as it would look to one of the cameras, or a segment of footage.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReplayWanted {
@@ -78,6 +79,8 @@ pub(crate) struct ReplayWanted {
     /// Whose kind and scene a recording is judged by.
     #[schema(value_type = Option<String>)]
     pub camera: Option<CameraId>,
+    /// The segment's id: its camera's kind and the scene of its time judge it.
+    pub footage: Option<i64>,
 }
 
 /// A replay that has begun.
@@ -234,12 +237,19 @@ pub(crate) async fn start(
     wanted: ReplayWanted,
     who: &Actor,
 ) -> Result<i64, ApiError> {
-    let (of, camera, task) = match (wanted.alarm, wanted.recording, wanted.camera) {
-        (Some(id), None, None) => of_alarm(service, id).await?,
-        (None, Some(name), Some(camera)) => of_recording(&service.api, name, &camera).await?,
+    let ReplayWanted {
+        alarm,
+        recording,
+        camera,
+        footage,
+    } = wanted;
+    let (of, camera, task) = match (alarm, recording, camera, footage) {
+        (Some(id), None, None, None) => of_alarm(service, id).await?,
+        (None, Some(name), Some(camera), None) => of_recording(&service.api, name, &camera).await?,
+        (None, None, None, Some(id)) => of_footage(service, id).await?,
         _ => {
             return Err(ApiError::BadBody {
-                reason: "give alarm, or recording and camera".to_owned(),
+                reason: "give alarm, or recording and camera, or footage".to_owned(),
             });
         }
     };
@@ -273,6 +283,36 @@ async fn of_alarm(service: &Service, id: AlarmId) -> Result<(ReplayOf, CameraId,
         detail: Box::new(detail),
     };
     Ok((ReplayOf::Alarm(id), camera, task))
+}
+
+async fn of_footage(service: &Service, id: i64) -> Result<(ReplayOf, CameraId, Task), ApiError> {
+    let api = &service.api;
+    let record = footage::find(service, &id.to_string()).await?;
+    let known = api.cameras.iter().find(|known| known.id == record.camera);
+    let known = known.ok_or_else(|| ApiError::NotFound {
+        what: "camera",
+        id: record.camera.to_string(),
+    })?;
+    let path = footage::path_of(service, &record);
+    let path = path.ok_or(ApiError::FootageGone { id })?;
+    let text = match &record.scene_sha256 {
+        Some(sha256) => api.store.scene_text(sha256).await?,
+        None => None,
+    };
+    let scene = text.and_then(|text| toml::from_str::<Scene>(&text).ok());
+    if record.scene_sha256.is_some() && scene.is_none() {
+        return Err(ApiError::Conflict {
+            detail: "The scene that was in force then is not known any more.".to_owned(),
+        });
+    }
+    let task = Task::Recording {
+        path,
+        kind: known.kind,
+        scene_sha256: record.scene_sha256.clone(),
+        scene: scene.unwrap_or_default(),
+    };
+    let of = ReplayOf::Recording(footage::name_of(&record));
+    Ok((of, known.id.clone(), task))
 }
 
 async fn of_recording(

@@ -8,6 +8,7 @@ mod clocks;
 mod errors;
 mod hostile;
 mod evidence;
+mod footage;
 mod exports;
 mod live;
 mod openapi;
@@ -38,7 +39,7 @@ use plumb::decode::Latest;
 use plumb::evidence::room::{Room, SystemDisk};
 use plumb::geometry::BoxPx;
 use plumb::health::{Board, Threads};
-use plumb::http::{self, Api, CameraInfo, Limits, Privacy, SignIn, SiteInfo};
+use plumb::http::{self, Api, CameraInfo, FootageInfo, Limits, Privacy, SignIn, SiteInfo};
 use plumb::id::{AlarmId, CameraId, EndpointId, SiteId, TokenId};
 use plumb::metrics::Metrics;
 use plumb::scene;
@@ -130,6 +131,10 @@ impl Service {
             room: Room {
                 disk: Arc::new(SystemDisk),
                 floor_bytes: 0,
+            },
+            footage: FootageInfo {
+                root: folder.path().join("footage"),
+                days: 30,
             },
         };
         let live = api.live.clone();
@@ -256,6 +261,7 @@ fn cameras() -> Vec<CameraInfo> {
         elevator: String::new(),
         place: place.to_owned(),
         kind,
+        keeps_footage: id == "north",
     };
     vec![
         camera("north", "3号楼北面", "Building 3", scene::Kind::Facade),

@@ -403,6 +403,50 @@ async fn only_listed_recordings_are_replayed() {
 }
 
 #[tokio::test]
+async fn a_segment_of_footage_is_replayed_with_the_scene_of_its_time() {
+    let auditor = Auditor::new().await;
+    let record = footage::with_segment(&auditor.service, "north", MORNING_MS).await;
+    let body = json!({"footage": record.id});
+    let first = auditor.begin(&body).await;
+    let replay = auditor.ended(first).await;
+    assert_eq!(replay["state"], "done", "{replay}");
+    assert_eq!(replay["camera"], "north");
+    let name = replay["recording"].as_str().expect("a name");
+    assert_eq!(name, record.path.replace('/', "-"));
+    let order = auditor
+        .service
+        .replayer
+        .orders
+        .lock()
+        .expect("not poisoned")[0]
+        .clone();
+    let file = auditor
+        .service
+        .folder
+        .path()
+        .join("footage")
+        .join(&record.path);
+    assert_eq!((order.clip, order.kind), (file, Kind::Facade));
+    let second = auditor.begin(&body).await;
+    assert_eq!(auditor.ended(second).await["verdict"], "same");
+    for (body, status, slug) in [
+        (json!({"footage": 4711}), 404, "not-found"),
+        (
+            json!({"footage": record.id, "camera": "north"}),
+            400,
+            "bad-body",
+        ),
+        (
+            json!({"footage": record.id, "recording": "x"}),
+            400,
+            "bad-body",
+        ),
+    ] {
+        refusal(auditor.post("/api/v1/replays", &body), status, slug).await;
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_replayed_is_said_at_once() {
     let auditor = Auditor::new().await;
     let bare = auditor.service.raise(&fall(MORNING_MS)).await;

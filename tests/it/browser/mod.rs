@@ -4,6 +4,7 @@
 mod accessible;
 pub(crate) mod driver;
 mod escalation;
+mod footage;
 mod review;
 mod exports;
 mod operator;

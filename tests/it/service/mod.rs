@@ -285,7 +285,7 @@ pub(crate) fn rtsp_camera(id: &str, kind: &str, url: &str, scene: &Path) -> Stri
     )
 }
 
-fn file_camera(id: &str, name: &str) -> String {
+pub(crate) fn file_camera(id: &str, name: &str) -> String {
     format!(
         "[[camera]]\nid = \"{id}\"\nsite = \"test\"\nkind = \"facade\"\nurl = \"file:{}\"\nscene = {:?}\n",
         fixture(name).with_extension("mp4").display(),

@@ -31,7 +31,7 @@ if (form) {
       reason: given.reason,
       treatment: given.treatment,
       days: Number(given.days),
-      scope: { camera: { camera: given.camera, from_ms: Date.parse(given.from), to_ms: Date.parse(given.to) } },
+      scope: { [given.what]: { camera: given.camera, from_ms: Date.parse(given.from), to_ms: Date.parse(given.to) } },
     });
   });
 }

@@ -43,6 +43,8 @@ const DEEDS: &[(&str, &str, &str)] = &[
     ("export.failed", "导出失败", "Export failed"),
     ("export.made", "生成导出包", "Export made"),
     ("export.refused", "拒绝导出", "Export refused"),
+    ("footage.pruned", "清理录像", "Footage removed"),
+    ("footage.seen", "查看录像", "Footage seen"),
     ("live.seen", "查看实时视频", "Live video seen"),
     ("picture.seen", "查看画面", "Picture seen"),
     ("policy.changed", "策略变更", "Policy changed"),

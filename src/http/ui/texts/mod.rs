@@ -27,6 +27,7 @@ macro_rules! texts {
 pub(crate) mod account;
 pub(crate) mod checks;
 pub(crate) mod deeds;
+pub(crate) mod footage;
 pub(crate) mod lacks;
 pub(crate) mod reasons;
 pub(crate) mod records;

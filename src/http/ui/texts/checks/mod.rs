@@ -67,7 +67,7 @@ impl Texts {
                 &[&names.join(", "), provider, &threads.to_string()],
             ),
             Well::Decodes { hardware } => fill(self.decodes, &[hardware]),
-            Well::Writable => self.writable.to_owned(),
+            Well::Writable | Well::FolderWritable => self.writable.to_owned(),
             Well::InUse => self.in_use.to_owned(),
             Well::Picture {
                 codec,
@@ -102,7 +102,7 @@ impl Texts {
         match why {
             Why::Models => self.models_bad,
             Why::Decoding => self.decoding_bad,
-            Why::DataDir => self.data_dir_bad,
+            Why::DataDir | Why::Footage => self.data_dir_bad,
             Why::Unreachable => self.unreachable,
             Why::NoPicture => self.no_picture,
             Why::Refused => self.refused,
