@@ -282,7 +282,6 @@ mod tests {
             "b3-east.1~1000~none.part",
             "b3-east.1~1000~none.closed",
             "b3-east.1~1000.torn",
-            "../x~1~none.torn",
             "x.torn",
             "note",
         ] {
