@@ -217,7 +217,8 @@ fn wait_for(service: &Service, order: Order) -> ApiError {
 }
 
 /// Orders the copy of each fall's clip as soon as the clip is there, until `stop`: whoever opens the alarm
-/// then need not wait. With more falls than can wait, the rest is made when somebody looks.
+/// then need not wait. With more falls than can wait, the rest is made when somebody looks, and so is
+/// all of it while nobody follows the alarms: a copy takes a core for some ten seconds.
 pub(super) async fn foresee(service: Arc<Service>, stop: CancellationToken) {
     let store = &service.api.store;
     let mut newest = store.newest_seq();
@@ -236,6 +237,7 @@ pub(super) async fn foresee(service: Arc<Service>, stop: CancellationToken) {
                     .alarm
                     .filter(|_| event.kind == EventKind::AlarmEvidence);
                 if let Some(id) = alarm
+                    && is_followed(&service)
                     && let Err(error) = order_clip(&service, id).await
                 {
                     tracing::warn!(alarm.id = %id, %error, "the clip's copy is not made before somebody looks");
@@ -243,6 +245,11 @@ pub(super) async fn foresee(service: Arc<Service>, stop: CancellationToken) {
             }
         }
     }
+}
+
+/// Returns whether anybody follows the alarms: a board that is open, or a program.
+fn is_followed(service: &Service) -> bool {
+    service.stream_clients.available_permits() < service.api.limits.stream_clients
 }
 
 async fn order_clip(service: &Service, id: AlarmId) -> Result<(), ApiError> {

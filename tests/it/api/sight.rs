@@ -288,3 +288,35 @@ async fn a_copy_is_made_of_what_was_recorded_alone_and_anew_where_it_is_gone() {
     let problem: Value = shown.json().await.expect("a problem");
     assert_eq!(problem["type"], "urn:plumb:problem:evidence-changed");
 }
+
+/// Returns whether there is a whole clip below the folder.
+fn holds_a_clip(folder: &Path) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    entries.filter_map(Result::ok).any(|entry| {
+        let path = entry.path();
+        path.extension().is_some_and(|ending| ending == "mp4") || holds_a_clip(&path)
+    })
+}
+
+#[tokio::test]
+async fn a_falls_copy_is_made_before_anybody_looks_while_somebody_follows_the_alarms() {
+    let service = Service::start().await;
+    draw_mask(&service, &LEFT_HALF).await;
+    let board = service.get("/api/v1/alarms/stream").send().await;
+    let board = board.expect("an answer");
+    assert_eq!(board.status(), StatusCode::OK);
+    let id = with_evidence(&service, &fall(MORNING_MS)).await;
+    let copies = rendition::root(&service.evidence_root());
+    let made = async {
+        while !holds_a_clip(&copies) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let made = tokio::time::timeout(PATIENCE, made).await;
+    made.expect("the copy is there, and nobody asked for it");
+    let path = format!("/api/v1/alarms/{id}/evidence/clip.mp4");
+    let shown = service.get(&path).send().await.expect("an answer");
+    assert_eq!(shown.status(), StatusCode::OK);
+    assert_eq!(shown.headers()["x-hidden"], "masks");
+    drop(board);
+}
