@@ -79,11 +79,16 @@ pub(super) enum Task {
     },
     Recording {
         path: PathBuf,
+        /// What it must still be, where the store knows it.
+        recorded_sha256: Option<String>,
         kind: Kind,
         scene: Scene,
         scene_sha256: Option<String>,
     },
 }
+
+/// Said of a segment of footage that was changed since.
+const ALTERED: &str = "the segment is not as it was recorded";
 
 /// Starts the thread of a replay that the store has begun.
 pub(super) fn start(service: &Arc<Service>, id: i64, task: Task) -> std::io::Result<()> {
@@ -157,10 +162,18 @@ fn run(
         }
         Task::Recording {
             path,
+            recorded_sha256,
             kind,
             scene,
             scene_sha256,
-        } => prepare_recording(replayer.as_ref(), path, kind, scene, scene_sha256)?,
+        } => {
+            let (_, sha256) =
+                crate::evidence::digest_file(&path).map_err(|error| error.to_string())?;
+            if recorded_sha256.is_some_and(|recorded| recorded != sha256) {
+                return Err(ALTERED.to_owned());
+            }
+            prepare_recording(replayer.as_ref(), (path, sha256), kind, scene, scene_sha256)
+        }
     };
     let clock = &service.api.clock;
     let began = clock.monotonic();
@@ -365,14 +378,13 @@ fn scene_of(manifest: &Manifest, kept: Option<String>) -> Result<Scene, String> 
 
 fn prepare_recording(
     replayer: &dyn Replayer,
-    path: PathBuf,
+    (path, sha256): (PathBuf, String),
     kind: Kind,
     scene: Scene,
     scene_sha256: Option<String>,
-) -> Result<Prepared, String> {
-    let (_, sha256) = crate::evidence::digest_file(&path).map_err(|error| error.to_string())?;
+) -> Prepared {
     let models = replayer.models(kind);
-    Ok(Prepared {
+    Prepared {
         input_sha256: input_of(&sha256, kind, &models, scene_sha256.as_deref()),
         order: ReplayOrder {
             clip: path,
@@ -384,7 +396,7 @@ fn prepare_recording(
         recorded_version: None,
         models,
         scene_sha256,
-    })
+    }
 }
 
 /// Returns the digest of all that decides what comes out.

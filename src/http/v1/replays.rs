@@ -307,6 +307,7 @@ async fn of_footage(service: &Service, id: i64) -> Result<(ReplayOf, CameraId, T
     }
     let task = Task::Recording {
         path,
+        recorded_sha256: Some(record.sha256.clone()),
         kind: known.kind,
         scene_sha256: record.scene_sha256.clone(),
         scene: scene.unwrap_or_default(),
@@ -337,6 +338,7 @@ async fn of_recording(
     let scene = api.scenes.get(camera).map(SceneInForce::current);
     let task = Task::Recording {
         path,
+        recorded_sha256: None,
         kind: known.kind,
         scene: scene
             .as_ref()

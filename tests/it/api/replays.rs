@@ -420,15 +420,18 @@ async fn a_segment_of_footage_is_replayed_with_the_scene_of_its_time() {
         .lock()
         .expect("not poisoned")[0]
         .clone();
-    let file = auditor
-        .service
-        .folder
-        .path()
-        .join("footage")
-        .join(&record.path);
-    assert_eq!((order.clip, order.kind), (file, Kind::Facade));
+    let footage = auditor.service.folder.path().join("footage");
+    let file = footage.join(&record.path);
+    assert_eq!((&order.clip, order.kind), (&file, Kind::Facade));
     let second = auditor.begin(&body).await;
     assert_eq!(auditor.ended(second).await["verdict"], "same");
+    let mut bytes = std::fs::read(&file).expect("it is there");
+    *bytes.last_mut().expect("not empty") ^= 1;
+    std::fs::write(&file, bytes).expect("writable");
+    let altered = auditor.begin(&body).await;
+    let altered = auditor.ended(altered).await;
+    assert_eq!(altered["state"], "failed", "{altered}");
+    assert_eq!(altered["reason"], "the segment is not as it was recorded");
     for (body, status, slug) in [
         (json!({"footage": 4711}), 404, "not-found"),
         (

@@ -91,6 +91,10 @@ const LACKS: &[(&str, &str)] = &[
     ),
     // Replays.
     (
+        "the segment is not as it was recorded",
+        "该段录像与录制时不一致",
+    ),
+    (
         "the service stopped before it was done",
         "回放完成前服务已停止",
     ),
@@ -388,7 +392,10 @@ mod tests {
         ("pipeline/bundles.rs", &["Made::Failed("]),
         ("pipeline/replayer.rs", &["return Err("]),
         ("pipeline/replay.rs", &["#[error("]),
-        ("http/replays.rs", &["ReplayEnd::Failed(format!("]),
+        (
+            "http/replays.rs",
+            &["ReplayEnd::Failed(format!(", "ALTERED: &str ="],
+        ),
         ("http/v1/replays.rs", &["let reason ="]),
         ("source/file.rs", &["#[error("]),
         ("source/rtsp.rs", &["format!("]),
