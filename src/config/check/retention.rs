@@ -12,15 +12,19 @@ const DAY_S: u64 = 24 * 3600;
 
 impl Check<'_> {
     pub(super) fn retention(&mut self, given: &file::Retention) -> Option<Retention> {
-        let evidence_days = self.within(&given.evidence_days, "evidence_days", 1..=3650);
-        let event_days = self.within(&given.event_days, "event_days", 7..=3650);
+        let evidence_days = self.within(&given.evidence_days, "retention.evidence_days", 1..=3650);
+        let event_days = self.within(&given.event_days, "retention.event_days", 7..=3650);
         let budget_mib = given
             .evidence_budget_mib
             .as_ref()
-            .map(|mib| self.within(mib, "evidence_budget_mib", 1..=1_000_000_000));
-        let min_free_mib = self.within(&given.min_free_mib, "min_free_mib", 64..=1_000_000);
-        let warn = self.within(&given.warn_percent, "warn_percent", 1..=100)?;
-        let full = self.within(&given.full_percent, "full_percent", 1..=100)?;
+            .map(|mib| self.within(mib, "retention.evidence_budget_mib", 1..=1_000_000_000));
+        let min_free_mib = self.within(
+            &given.min_free_mib,
+            "retention.min_free_mib",
+            64..=1_000_000,
+        );
+        let warn = self.within(&given.warn_percent, "retention.warn_percent", 1..=100)?;
+        let full = self.within(&given.full_percent, "retention.full_percent", 1..=100)?;
         if warn >= full {
             self.tell(
                 Some(&given.warn_percent),
@@ -28,7 +32,7 @@ impl Check<'_> {
             );
             return None;
         }
-        let reserve_mib = self.within(&given.reserve_mib, "reserve_mib", 0..=4096)?;
+        let reserve_mib = self.within(&given.reserve_mib, "retention.reserve_mib", 0..=4096)?;
         Some(Retention {
             evidence: Duration::from_secs(evidence_days? * DAY_S),
             evidence_budget_bytes: match budget_mib {
@@ -43,7 +47,8 @@ impl Check<'_> {
         })
     }
 
-    fn within(
+    /// Returns the number where it is allowed; tells of it otherwise. `key` with its table.
+    pub(super) fn within(
         &mut self,
         given: &Spanned<u64>,
         key: &str,
@@ -55,7 +60,7 @@ impl Check<'_> {
         let (least, most) = (range.start(), range.end());
         self.tell(
             Some(given),
-            format!("retention.{key} is a number from {least} to {most}"),
+            format!("{key} is a number from {least} to {most}"),
         );
         None
     }

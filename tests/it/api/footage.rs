@@ -1,7 +1,7 @@
 //! Footage over the API: what a ring holds, one segment with ranges, what is hidden in it from whom, and
 //! that each look is written down.
 
-use super::sight::{LEFT_HALF, brightest, draw_mask, frames};
+use super::sight::{LEFT_HALF, brightest, draw_mask, frames, made};
 use super::*;
 use plumb::footage::Segment;
 use plumb::store::FootageRecord;
@@ -148,25 +148,6 @@ async fn a_segment_comes_with_ranges_to_those_with_the_right_and_is_written_down
     refusal(get(&operator), 410, "footage-gone").await;
     refusal(service.get("/api/v1/footage/4711"), 404, "not-found").await;
     refusal(service.get("/api/v1/footage/..%2Fx"), 400, "bad-id").await;
-}
-
-/// Asks until the copy is made.
-async fn made(service: &Service, path: &str, token: &str) -> reqwest::Response {
-    let asking = async {
-        loop {
-            let url = format!("{}{path}", service.url);
-            let answer = service.stranger.get(url).bearer_auth(token).send().await;
-            let answer = answer.expect("an answer");
-            if answer.status() != StatusCode::SERVICE_UNAVAILABLE {
-                return answer;
-            }
-            let problem: Value = answer.json().await.expect("a problem");
-            assert_eq!(problem["type"], "urn:plumb:problem:being-prepared");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let made = tokio::time::timeout(PATIENCE, asking).await;
-    made.expect("it is made")
 }
 
 #[tokio::test]

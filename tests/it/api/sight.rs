@@ -55,7 +55,7 @@ pub(super) async fn draw_mask(service: &Service, corners: &[[f64; 2]]) {
 }
 
 /// Asks until the copy is made, and returns it.
-async fn made(service: &Service, path: &str, token: &str) -> Response {
+pub(super) async fn made(service: &Service, path: &str, token: &str) -> Response {
     let asking = async {
         loop {
             let url = format!("{}{path}", service.url);
