@@ -77,6 +77,7 @@ bench: build ## Measure each stage (criterion) and the whole pipeline, beside th
 	$(PYTHON) benches/table.py target/release/plumb
 
 bench-peers: build target/peers/made ## Measure what a user would take instead: OpenCV, and Python's ONNX Runtime
+	$(CARGO) bench --locked --bench motion -- facade_clip
 	target/peers/bin/python benches/peers/compare.py target/release/plumb
 
 target/peers/made: benches/peers/requirements.txt

@@ -30,6 +30,7 @@ pub mod clock;
 pub mod geometry;
 pub mod health;
 pub mod id;
+pub mod memory;
 pub mod metrics;
 mod polynomial;
 

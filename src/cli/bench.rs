@@ -2,6 +2,7 @@
 //! loopback, beside bare decoding of the same packets in the same run; or the most streams that the
 //! machine bears; or one model alone.
 
+mod bare;
 mod delays;
 mod limit;
 mod load;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
+use self::bare::Bare;
 use self::delays::Delays;
 use self::load::Load;
 use super::output::{self, Output};
@@ -94,6 +96,9 @@ struct Figures {
     cpu_s_per_stream_s: f64,
     decode_cpu_s_per_stream_s: f64,
     cpu_ratio_to_decode: f64,
+    /// Of as many streams at the pace of cameras.
+    live_decode_cpu_s_per_stream_s: f64,
+    cpu_ratio_to_live_decode: f64,
     /// From a frame's packet to the frame looked at.
     latency_ms: Percentiles,
     /// Alarms that a frame decided and the receiver took.
@@ -123,8 +128,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let load = Load::prepare(args, kind)?;
-    let decode = load.decode_cost()?;
-    let measured = runtime.block_on(measure(args, &load, decode));
+    let measured = runtime.block_on(measure(args, &load));
     load.remove();
     let figures = measured?;
     let mut out = Output::stdout();
@@ -136,8 +140,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn measure(args: &Args, load: &Load, decode_cpu_s_per_s: f64) -> anyhow::Result<Figures> {
+async fn measure(args: &Args, load: &Load) -> anyhow::Result<Figures> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let streams = args.streams.unwrap_or(load::STREAMS);
+    let bare = Arc::new(Bare::of(load.clip())?);
+    let decode_s = bare.cpu_s_per_s()?;
+    let live_decode_s = bare.live_cpu_s_per_s(streams, &clock).await?;
+    drop(bare);
     let frames = Arc::new(Delays::new(Arc::clone(&clock)));
     let alarms = Arc::new(Delays::new(Arc::clone(&clock)));
     let (judged, delivered) = (Arc::clone(&frames), Arc::clone(&alarms));
@@ -169,7 +178,6 @@ async fn measure(args: &Args, load: &Load, decode_cpu_s_per_s: f64) -> anyhow::R
     let rss_mib = usage::resident_mib();
     service.stop().await;
 
-    let streams = args.streams.unwrap_or(load::STREAMS);
     let stream_seconds = f64::from(streams) * seconds;
     let cpu_s_per_stream_s = cpu_s / stream_seconds;
     Ok(Figures {
@@ -180,8 +188,10 @@ async fn measure(args: &Args, load: &Load, decode_cpu_s_per_s: f64) -> anyhow::R
         looks_per_stream_s: rounded((counts.looks - before.looks) as f64 / stream_seconds),
         looks_skipped: counts.looks_skipped - before.looks_skipped,
         cpu_s_per_stream_s: rounded(cpu_s_per_stream_s),
-        decode_cpu_s_per_stream_s: rounded(decode_cpu_s_per_s),
-        cpu_ratio_to_decode: rounded(cpu_s_per_stream_s / decode_cpu_s_per_s),
+        decode_cpu_s_per_stream_s: rounded(decode_s),
+        cpu_ratio_to_decode: rounded(cpu_s_per_stream_s / decode_s),
+        live_decode_cpu_s_per_stream_s: rounded(live_decode_s),
+        cpu_ratio_to_live_decode: rounded(cpu_s_per_stream_s / live_decode_s),
         latency_ms,
         alarms,
         alarm_delay_ms,
@@ -222,6 +232,10 @@ fn print(figures: &Figures, out: &mut Output) -> anyhow::Result<()> {
     out.line(&format!(
         "CPU {} s a stream and second, bare decoding {}: {} times",
         figures.cpu_s_per_stream_s, figures.decode_cpu_s_per_stream_s, figures.cpu_ratio_to_decode
+    ))?;
+    out.line(&format!(
+        "bare decoding at the pace of cameras {}: {} times",
+        figures.live_decode_cpu_s_per_stream_s, figures.cpu_ratio_to_live_decode
     ))?;
     out.line(&format!(
         "packet to judged frame {p50} ms (p50), {p95} (p95), {p99} (p99); memory {} MiB",

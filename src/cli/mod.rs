@@ -22,6 +22,8 @@ use rustix::fs::Mode;
 
 pub use output::{Output, UsageError};
 
+use crate::memory;
+
 #[derive(Parser)]
 #[command(
     name = "plumb",
@@ -59,6 +61,7 @@ enum Command {
 
 /// Parses the command line, runs the command, prints its error, returns its exit code.
 pub fn main() -> ExitCode {
+    memory::share_arenas();
     let cli = Cli::parse();
     // Evidence, keys and bundles are for whoever the service runs as, and so is all else it writes.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);

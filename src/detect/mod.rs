@@ -2,6 +2,7 @@
 
 mod inference;
 mod pool;
+mod wide;
 pub mod session;
 pub mod models;
 pub mod tensor;

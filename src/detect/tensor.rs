@@ -8,6 +8,7 @@ use ndarray::{Array4, ArrayView4, Axis};
 use serde::Deserialize;
 
 use crate::decode::Frame;
+use crate::detect::wide::widest;
 use crate::geometry::BoxPx;
 
 /// The order of a model's colour channels.
@@ -360,13 +361,10 @@ impl Row {
         for (offset, &weight) in row_weights.iter().enumerate() {
             let samples = source(first_row + offset);
             if offset == 0 {
-                self.wide.clear();
-                let weighted = samples.iter().map(|&sample| f32::from(sample) * weight);
-                self.wide.extend(weighted);
+                self.wide.resize(samples.len(), 0.0);
+                widest(|| weigh(&mut self.wide, samples, weight));
             } else {
-                for (sum, &sample) in self.wide.iter_mut().zip(samples) {
-                    *sum += f32::from(sample) * weight;
-                }
+                widest(|| add_weighed(&mut self.wide, samples, weight));
             }
         }
         self.narrow.clear();
@@ -382,6 +380,20 @@ impl Row {
             self.narrow.extend(sums);
         }
         &self.narrow
+    }
+}
+
+#[inline(always)]
+fn weigh(sums: &mut [f32], samples: &[u8], weight: f32) {
+    for (sum, &sample) in sums.iter_mut().zip(samples) {
+        *sum = f32::from(sample) * weight;
+    }
+}
+
+#[inline(always)]
+fn add_weighed(sums: &mut [f32], samples: &[u8], weight: f32) {
+    for (sum, &sample) in sums.iter_mut().zip(samples) {
+        *sum += f32::from(sample) * weight;
     }
 }
 

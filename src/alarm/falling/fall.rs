@@ -106,12 +106,13 @@ impl Fall {
 
     /// Returns the metres fallen since the reference time.
     pub(crate) fn fallen_m(&self, t_s: f64) -> f64 {
-        fallen_m(self.speed_m_s, self.terminal_m_s, t_s)
+        Drop::new(self.speed_m_s, self.terminal_m_s).fallen_m(t_s)
     }
 
     /// Returns the y at `t_s`.
     pub(crate) fn y_px(&self, t_s: f64) -> f64 {
-        self.y_of_fallen(self.fallen_m(t_s))
+        let course = FallCourse::of(self);
+        course.px(course.way(t_s))
     }
 
     /// Returns pixels a metre after `z_m` metres.
@@ -119,12 +120,6 @@ impl Fall {
         let scale = self.px_per_m();
         let convergence = self.bend * scale / self.height_px;
         scale / (1.0 + convergence * z_m).max(0.1).powi(2)
-    }
-
-    fn y_of_fallen(&self, z_m: f64) -> f64 {
-        let scale = self.px_per_m();
-        let convergence = self.bend * scale / self.height_px;
-        self.y0_px + scale * z_m / (1.0 + convergence * z_m).max(0.1)
     }
 
     fn parameters(&self) -> [f64; 4] {
@@ -140,27 +135,60 @@ impl Fall {
     }
 }
 
-/// Returns the metres fallen in `t_s` from speed `v` (negative: upwards) with terminal speed `vt`;
-/// for `t_s` below 0 where it was before.
-fn fallen_m(v: f64, vt: f64, t_s: f64) -> f64 {
-    let free = v * t_s + 0.5 * GRAVITY * t_s * t_s;
-    if !vt.is_finite() {
-        return free;
+/// Metres fallen from a starting speed (negative: upwards), with what all moments share worked out: a fit
+/// asks for thousands.
+struct Drop {
+    speed_m_s: f64,
+    drag: Option<Drag>,
+}
+
+struct Drag {
+    /// How long it rises, and how high.
+    rising_s: f64,
+    risen_m: f64,
+    /// Speed over terminal speed as a hyperbolic tangent's argument: at the start, and its growth.
+    start: f64,
+    ln_cosh_start: f64,
+    per_s: f64,
+    /// Terminal speed squared over gravity.
+    reach_m: f64,
+}
+
+impl Drop {
+    fn new(speed_m_s: f64, terminal_m_s: f64) -> Self {
+        let drag = || {
+            let start = (speed_m_s.max(0.0) / terminal_m_s).min(0.995).atanh();
+            Drag {
+                rising_s: (-speed_m_s / GRAVITY).max(0.0),
+                risen_m: 0.5 * speed_m_s.min(0.0).powi(2) / GRAVITY,
+                start,
+                ln_cosh_start: ln_cosh(start),
+                per_s: GRAVITY / terminal_m_s,
+                reach_m: terminal_m_s * terminal_m_s / GRAVITY,
+            }
+        };
+        Self {
+            speed_m_s,
+            drag: terminal_m_s.is_finite().then(drag),
+        }
     }
-    let rising_s = (-v / GRAVITY).max(0.0);
-    if t_s <= rising_s && v <= 0.0 {
-        return free;
+
+    /// Returns the metres fallen in `t_s`; below 0 where it was before.
+    fn fallen_m(&self, t_s: f64) -> f64 {
+        let free = self.speed_m_s * t_s + 0.5 * GRAVITY * t_s * t_s;
+        let Some(drag) = &self.drag else {
+            return free;
+        };
+        if t_s <= drag.rising_s && self.speed_m_s <= 0.0 {
+            return free;
+        }
+        let now = drag.per_s * (t_s - drag.rising_s) + drag.start;
+        if now < 0.0 {
+            // Before it began to fall it rose or rested: without drag that is where it was.
+            return free;
+        }
+        drag.reach_m * (ln_cosh(now) - drag.ln_cosh_start) - drag.risen_m
     }
-    let risen = 0.5 * v.min(0.0).powi(2) / GRAVITY;
-    let t = t_s - rising_s;
-    let start = (v.max(0.0) / vt).min(0.995).atanh();
-    let rate = GRAVITY / vt;
-    let before_start = rate * t + start;
-    if before_start < 0.0 {
-        // Before it began to fall it rose or rested: without drag that is where it was.
-        return free;
-    }
-    vt * vt / GRAVITY * (ln_cosh(before_start) - ln_cosh(start)) - risen
 }
 
 fn ln_cosh(x: f64) -> f64 {
@@ -211,8 +239,8 @@ pub(crate) fn fit_fall(samples: &[Sample], beliefs: &Beliefs) -> Fitted<Fall> {
     let mut from = start;
     for &terminal_m_s in beliefs.terminals_m_s {
         from.terminal_m_s = terminal_m_s;
-        let predict = |p: &[f64; 4], t_s: f64| from.with(*p).y_px(t_s);
-        let (parameters, misfit, strain) = fit(from.parameters(), &priors, samples, predict);
+        let course = |p: &[f64; 4]| FallCourse::of(&from.with(*p));
+        let (parameters, misfit, strain) = fit(from.parameters(), &priors, samples, course);
         // Every step away from falling freely costs a little: most things are dense.
         let drag = (-terminal_m_s / 12.0).exp() * 12.0;
         let fitted = Fitted {
@@ -254,13 +282,15 @@ pub(crate) fn fit_steady(samples: &[Sample], beliefs: &Beliefs, bend: Belief) ->
     };
     let height_px = beliefs.height_px;
     let priors = [None, None, Some(bend), None];
-    let predict = |p: &[f64; 4], t_s: f64| {
-        let way = p[1] * t_s;
-        p[0] + way / (1.0 + p[2].clamp(-2.0, 4.0) * way / height_px).max(0.1)
+    let course = |p: &[f64; 4]| SteadyCourse {
+        y0_px: p[0],
+        speed_px_s: p[1],
+        bend: p[2].clamp(-2.0, 4.0),
+        height_px,
     };
     let speed_px_s = (last.px - first.px) / (last.t_s - first.t_s).max(1e-3);
     let start = [first.px, speed_px_s, bend.mean, 0.0];
-    let (p, misfit, strain) = fit(start, &priors, samples, predict);
+    let (p, misfit, strain) = fit(start, &priors, samples, course);
     Fitted {
         model: Steady {
             y0_px: p[0],
@@ -269,6 +299,68 @@ pub(crate) fn fit_steady(samples: &[Sample], beliefs: &Beliefs, bend: Belief) ->
         },
         misfit,
         strain,
+    }
+}
+
+/// Where a model with given parameters is when, in two steps: the way it has come, and where that is on
+/// the picture.
+trait Course {
+    /// The only parameter that the way hangs on.
+    const WAY_BY: usize;
+
+    fn way(&self, t_s: f64) -> f64;
+    fn px(&self, way: f64) -> f64;
+}
+
+/// A fall's way is in metres.
+struct FallCourse {
+    drop: Drop,
+    y0_px: f64,
+    px_per_m: f64,
+    convergence_per_m: f64,
+}
+
+impl FallCourse {
+    fn of(fall: &Fall) -> Self {
+        let px_per_m = fall.px_per_m();
+        Self {
+            drop: Drop::new(fall.speed_m_s, fall.terminal_m_s),
+            y0_px: fall.y0_px,
+            px_per_m,
+            convergence_per_m: fall.bend * px_per_m / fall.height_px,
+        }
+    }
+}
+
+impl Course for FallCourse {
+    const WAY_BY: usize = 3;
+
+    fn way(&self, t_s: f64) -> f64 {
+        self.drop.fallen_m(t_s)
+    }
+
+    fn px(&self, way: f64) -> f64 {
+        self.y0_px + self.px_per_m * way / (1.0 + self.convergence_per_m * way).max(0.1)
+    }
+}
+
+/// A steady thing's way is in pixels at the starting scale.
+struct SteadyCourse {
+    y0_px: f64,
+    speed_px_s: f64,
+    bend: f64,
+    height_px: f64,
+}
+
+impl Course for SteadyCourse {
+    const WAY_BY: usize = 1;
+
+    fn way(&self, t_s: f64) -> f64 {
+        self.speed_px_s * t_s
+    }
+
+    fn px(&self, way: f64) -> f64 {
+        self.y0_px + way / (1.0 + self.bend * way / self.height_px).max(0.1)
     }
 }
 
@@ -282,16 +374,18 @@ fn robust(squared: f64) -> f64 {
 
 /// Fits four parameters by damped Gauss-Newton on robust deviations and beliefs. Returns them with
 /// the samples' misfit and the beliefs' strain.
-fn fit(
+fn fit<C: Course>(
     start: [f64; 4],
     priors: &[Option<Belief>; 4],
     samples: &[Sample],
-    predict: impl Fn(&[f64; 4], f64) -> f64,
+    course: impl Fn(&[f64; 4]) -> C,
 ) -> ([f64; 4], f64, f64) {
     let costs = |p: &[f64; 4]| {
+        let course = course(p);
+        let px = |t_s: f64| course.px(course.way(t_s));
         let misfit: f64 = samples
             .iter()
-            .map(|s| robust(((predict(p, s.t_s) - s.px) / s.sigma_px).powi(2)))
+            .map(|s| robust(((px(s.t_s) - s.px) / s.sigma_px).powi(2)))
             .sum();
         let strain: f64 = priors
             .iter()
@@ -306,7 +400,7 @@ fn fit(
     let mut now = costs(&parameters);
     let mut damping = 1e-3;
     for _ in 0..15 {
-        let (matrix, right) = normal_equations(&parameters, priors, samples, &predict);
+        let (matrix, right) = normal_equations(&parameters, priors, samples, &course);
         let Some(step) = solve(matrix, right, damping) else {
             damping *= 10.0;
             continue;
@@ -333,21 +427,28 @@ fn fit(
 
 type Matrix = [[f64; 4]; 4];
 
-fn normal_equations(
+fn normal_equations<C: Course>(
     parameters: &[f64; 4],
     priors: &[Option<Belief>; 4],
     samples: &[Sample],
-    predict: &impl Fn(&[f64; 4], f64) -> f64,
+    course: &impl Fn(&[f64; 4]) -> C,
 ) -> (Matrix, [f64; 4]) {
     const STEPS: [f64; 4] = [0.01, 1e-4, 1e-4, 1e-3];
     let mut matrix = [[0.0; 4]; 4];
     let mut right = [0.0; 4];
+    let moved: [C; 4] = std::array::from_fn(|index| {
+        let mut moved = *parameters;
+        moved[index] += STEPS[index];
+        course(&moved)
+    });
+    let course = course(parameters);
     for sample in samples {
-        let here = predict(parameters, sample.t_s);
+        let way = course.way(sample.t_s);
+        let other_way = moved[C::WAY_BY].way(sample.t_s);
+        let here = course.px(way);
         let slope: [f64; 4] = std::array::from_fn(|index| {
-            let mut moved = *parameters;
-            moved[index] += STEPS[index];
-            (predict(&moved, sample.t_s) - here) / STEPS[index]
+            let way = if index == C::WAY_BY { other_way } else { way };
+            (moved[index].px(way) - here) / STEPS[index]
         });
         let away = sample.px - here;
         let squared = (away / sample.sigma_px).powi(2);
@@ -448,6 +549,7 @@ mod tests {
 
     #[test]
     fn drag_brings_speed_to_an_end() {
+        let fallen_m = |speed, terminal, t_s| Drop::new(speed, terminal).fallen_m(t_s);
         let early = fallen_m(0.0, 6.0, 0.2);
         assert!((early - 0.5 * GRAVITY * 0.04).abs() < 0.02, "{early}");
         let last_second = fallen_m(0.0, 6.0, 5.0) - fallen_m(0.0, 6.0, 4.0);

@@ -4,22 +4,17 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 
-use super::{Activity, Args, usage};
+use super::{Activity, Args};
 use crate::cli::fixtures::{self, Expected};
 use crate::clock::StreamTime;
 use crate::config::Config;
-use crate::decode::Decoder;
 use crate::evidence::clip;
 use crate::scene::Kind;
 use crate::source::Packet;
 use crate::source::file::Recording;
-
-/// Bare decoding is measured over this much CPU time at least.
-const DECODE_CPU: Duration = Duration::from_secs(2);
 
 /// How many streams there are where nobody says.
 pub(super) const STREAMS: u32 = 4;
@@ -68,24 +63,10 @@ impl Load {
         })
     }
 
-    /// Returns the CPU seconds that FFmpeg alone needs for a second of the clip.
-    pub(super) fn decode_cost(&self) -> anyhow::Result<f64> {
-        // All are as long, and hold the same pictures in another order.
-        let clip = &self.clips[0];
-        let (packets, mut recording) = (read(clip)?, Recording::open(clip)?);
-        let length_s = length_s(&packets, recording.duration_s());
-        let began = usage::thread_cpu();
-        let mut rounds = 0_u32;
-        while usage::thread_cpu() - began < DECODE_CPU {
-            let mut decoder = Decoder::open(recording.info())?;
-            for packet in &packets {
-                decoder.push(packet, drop);
-            }
-            decoder.finish(drop);
-            rounds += 1;
-        }
-        drop(recording.next_packet());
-        Ok((usage::thread_cpu() - began).as_secs_f64() / (f64::from(rounds) * length_s))
+    /// Returns the clip; where there are several, all are as long and hold the same pictures in another
+    /// order.
+    pub(super) fn clip(&self) -> &Path {
+        &self.clips[0]
     }
 
     /// Returns the service's configuration: N cameras that play the clip, and one receiver.
@@ -122,7 +103,8 @@ impl Load {
     }
 }
 
-fn read(clip: &Path) -> anyhow::Result<Vec<Packet>> {
+/// Returns the clip's packets. Fails when it cannot be read, or hardly holds any.
+pub(super) fn read(clip: &Path) -> anyhow::Result<Vec<Packet>> {
     let mut recording = Recording::open(clip)?;
     let mut packets = Vec::new();
     while let Some(packet) = recording.next_packet()? {
@@ -136,7 +118,8 @@ fn read(clip: &Path) -> anyhow::Result<Vec<Packet>> {
     Ok(packets)
 }
 
-fn length_s(packets: &[Packet], claimed_s: Option<f64>) -> f64 {
+/// Returns how long the packets' pictures are shown, seconds.
+pub(super) fn length_s(packets: &[Packet], claimed_s: Option<f64>) -> f64 {
     let times = || packets.iter().map(|packet| packet.at);
     let (first, last) = (times().min(), times().max());
     let apart_s = last

@@ -31,16 +31,32 @@ pub(crate) struct Triple<'a> {
     pub(crate) after: Shifted<'a>,
 }
 
-impl Triple<'_> {
+impl<'a> Triple<'a> {
     /// Returns the signed minimum difference at (x, y); 0 where a neighbour has no such pixel.
     pub(crate) fn at(&self, x: usize, y: usize) -> i16 {
         let now = self.now.data[y * self.now.stride + x];
         let (Some(before), Some(after)) = (self.before.at(x, y), self.after.at(x, y)) else {
             return 0;
         };
-        let brighter = now.saturating_sub(before).min(now.saturating_sub(after));
-        let darker = before.saturating_sub(now).min(after.saturating_sub(now));
-        i16::from(brighter) - i16::from(darker)
+        minimum(now, before, after)
+    }
+
+    /// Puts the signed minimum differences of row `y` from column `left` on into `differences`.
+    #[inline]
+    pub(crate) fn read(&self, left: usize, y: usize, differences: &mut [i16]) {
+        if self.before.is_shifted() || self.after.is_shifted() {
+            for (x, difference) in (left..).zip(differences) {
+                *difference = self.at(x, y);
+            }
+            return;
+        }
+        let length = differences.len();
+        let part = |plane: &Plane<'a>| &plane.data[y * plane.stride + left..][..length];
+        let (before, after) = (part(&self.before.plane), part(&self.after.plane));
+        let around = part(&self.now).iter().zip(before.iter().zip(after));
+        for (difference, (&now, (&before, &after))) in differences.iter_mut().zip(around) {
+            *difference = minimum(now, before, after);
+        }
     }
 
     /// Raises `columns` to the minimum differences of the rows `rows` from column `left` on. Nearly
@@ -82,6 +98,14 @@ impl Triple<'_> {
             &after.bytes[start - after.start_x..end - after.start_x],
         );
     }
+}
+
+/// Returns the smaller of a pixel's differences to before and after, 0 where their signs differ.
+#[inline(always)]
+fn minimum(now: u8, before: u8, after: u8) -> i16 {
+    let brighter = now.saturating_sub(before).min(now.saturating_sub(after));
+    let darker = before.saturating_sub(now).min(after.saturating_sub(now));
+    i16::from(brighter) - i16::from(darker)
 }
 
 struct ShiftedRow<'a> {

@@ -3,8 +3,8 @@
 
 use std::ops::Range;
 
-use super::wide::widest;
 use crate::decode::Plane;
+use crate::detect::wide::widest;
 
 /// A picture at half its size; an odd last row or column is left out.
 #[derive(Clone, Debug, Default)]

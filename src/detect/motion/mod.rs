@@ -17,7 +17,6 @@ mod region;
 mod same;
 mod shake;
 mod stage;
-mod wide;
 
 use std::collections::VecDeque;
 

@@ -5,7 +5,7 @@
 //! constant, on a wall as in a tree. Never lets a passing object teach it much: what it takes in
 //! is clipped at its own threshold.
 
-use super::wide::widest;
+use crate::detect::wide::widest;
 
 /// Time over which a block's flicker is remembered, seconds: long beside a fall (1 to 5 s in a
 /// few blocks each), short beside a change of weather.

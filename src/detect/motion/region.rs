@@ -3,6 +3,8 @@
 //! Grows a region from each pixel above its block's threshold, over pixels at half of it. Never
 //! follows a region further than its bound; what is larger is reported with what was seen.
 
+use std::ops::Range;
+
 use super::difference::Triple;
 use crate::geometry::BoxPx;
 
@@ -42,18 +44,27 @@ impl Candidate {
 /// Pixels a region may take; a bigger one is cut off there. Objects are 3 to 50 px wide.
 const REGION_PIXELS_MAX: usize = 4096;
 
+/// Regions that a picture may have at most.
+pub(super) const REGIONS_MAX: u16 = 2048;
+
+/// The largest number of a region: twice it and one more is noted.
+const NUMBER_MAX: u16 = u16::MAX / 2;
+
 /// How far apart two pixels of one region may be: glass bars and encoders tear small things apart.
 const REACH_PX: usize = 2;
+
+/// Pixels of a row within reach of one.
+const ROW_PX: usize = 2 * REACH_PX + 1;
 
 /// Grows regions, keeping its buffers.
 #[derive(Debug, Default)]
 pub(crate) struct Regions {
     /// Twice the number of the region that looked at a pixel last, and one more if it took it. Numbers
-    /// go on from picture to picture, so that nothing must be cleared.
-    looked_by: Vec<u32>,
+    /// go on from picture to picture, so that hardly ever anything must be cleared.
+    looked_by: Vec<u16>,
     /// The newest region's number, and that of the newest one before this picture's first.
-    number: u32,
-    before: u32,
+    number: u16,
+    before: u16,
     width_px: usize,
     height_px: usize,
     queue: Vec<(u16, u16)>,
@@ -74,8 +85,7 @@ impl Regions {
 
     /// Begins the next picture: no pixel is taken.
     pub(crate) fn begin(&mut self) {
-        // Far more than one picture's regions are left until it overflows.
-        if self.number > u32::MAX / 4 {
+        if self.number > NUMBER_MAX - REGIONS_MAX {
             self.looked_by.fill(0);
             self.number = 0;
         }
@@ -106,35 +116,51 @@ impl Regions {
             next += 1;
             let (x, y) = (usize::from(x), usize::from(y));
             sums.add(x, y, triple.at(x, y));
+            let columns = x.saturating_sub(REACH_PX)..(x + REACH_PX + 1).min(self.width_px);
             for near_y in y.saturating_sub(REACH_PX)..(y + REACH_PX + 1).min(self.height_px) {
-                for near_x in x.saturating_sub(REACH_PX)..(x + REACH_PX + 1).min(self.width_px) {
-                    let full = self.queue.len() >= REGION_PIXELS_MAX;
-                    if full || self.is_settled(near_x, near_y) {
-                        continue;
-                    }
-                    if triple.at(near_x, near_y).abs() >= floor {
-                        self.take(near_x, near_y);
-                    } else {
-                        self.looked_by[near_y * self.width_px + near_x] = 2 * self.number;
-                    }
-                }
+                self.look(triple, columns.clone(), near_y, floor);
             }
         }
         sums.candidate(threshold)
     }
 
-    /// Returns whether the pixel is taken or the region that grows has looked at it.
-    fn is_settled(&self, x: usize, y: usize) -> bool {
-        let looked_by = self.looked_by[y * self.width_px + x];
-        looked_by == 2 * self.number || (looked_by % 2 == 1 && looked_by / 2 > self.before)
+    /// Takes what differs by `floor` among a few pixels of a row, and notes the others as looked at.
+    fn look(&mut self, triple: &Triple<'_>, columns: Range<usize>, y: usize, floor: i16) {
+        let (mine, before) = (2 * self.number, 2 * self.before + 1);
+        let looked_by = &mut self.looked_by[y * self.width_px..][columns.clone()];
+        // Nearly always this region has looked at all of them, or taken them: nothing but the lowest bit
+        // differs. As many as a row mostly has are compared at once.
+        if let Ok(row) = <&[u16; ROW_PX]>::try_from(&*looked_by)
+            && row.iter().fold(0, |others, by| others | (by ^ mine)) <= 1
+        {
+            return;
+        }
+        let is_settled = |by: u16| by == mine || (by % 2 == 1 && by > before);
+        let mut differences = [0; ROW_PX];
+        let differences = &mut differences[..looked_by.len()];
+        triple.read(columns.start, y, differences);
+        for ((by, &difference), x) in looked_by.iter_mut().zip(&*differences).zip(columns) {
+            if is_settled(*by) || self.queue.len() >= REGION_PIXELS_MAX {
+                continue;
+            }
+            *by = mine;
+            if difference.abs() >= floor {
+                *by += 1;
+                enqueue(&mut self.queue, x, y);
+            }
+        }
     }
 
     fn take(&mut self, x: usize, y: usize) {
         self.looked_by[y * self.width_px + x] = 2 * self.number + 1;
-        let place = (u16::try_from(x), u16::try_from(y));
-        if let (Ok(x), Ok(y)) = place {
-            self.queue.push((x, y));
-        }
+        enqueue(&mut self.queue, x, y);
+    }
+}
+
+fn enqueue(queue: &mut Vec<(u16, u16)>, x: usize, y: usize) {
+    let place = (u16::try_from(x), u16::try_from(y));
+    if let (Ok(x), Ok(y)) = place {
+        queue.push((x, y));
     }
 }
 

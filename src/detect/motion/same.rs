@@ -6,8 +6,8 @@
 //! only says where the answer is known.
 
 use super::difference::BLOCK_PX;
-use super::wide::widest;
 use crate::decode::Plane;
+use crate::detect::wide::widest;
 
 /// The blocks of one picture against the picture before, row after row.
 #[derive(Debug, Default)]

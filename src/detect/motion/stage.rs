@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::CANDIDATES_MAX;
 use super::difference::{BLOCK_PX, Triple};
 use super::noise::NoiseMap;
-use super::region::{Candidate, Regions};
+use super::region::{Candidate, REGIONS_MAX, Regions};
 use crate::decode::Plane;
 use crate::geometry::{Point, Polygon};
 
@@ -19,7 +19,7 @@ const REGIONS: usize = REGIONS_ACROSS * REGIONS_DOWN;
 const MOVING_SHARE_MAX: f64 = 0.2;
 
 /// Raw regions grown at most in one frame, before the fair choice.
-const GROWN_MAX: usize = 2048;
+const GROWN_MAX: usize = REGIONS_MAX as usize;
 
 /// What depends on the picture's size: blocks, regions and their buffers.
 pub(super) struct Stage {

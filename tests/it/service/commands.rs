@@ -192,6 +192,8 @@ fn bench_prints_every_figure() {
         "cpu_s_per_stream_s",
         "decode_cpu_s_per_stream_s",
         "cpu_ratio_to_decode",
+        "live_decode_cpu_s_per_stream_s",
+        "cpu_ratio_to_live_decode",
         "rss_mib",
     ] {
         assert!(figures[key].as_f64() > Some(0.0), "{key} in {figures}");
