@@ -33,9 +33,6 @@ const PART_OF_PICTURE: f64 = 0.2;
 /// How much another's speed may differ from a fall's, as a share of the fall's own, to cast doubt on it.
 const SPEED_ALIKE: f64 = 0.6;
 
-/// Storeys that a picture of a facade shows at least, as far as looking out for a fall goes.
-const STOREYS_SHOWN: f64 = 24.0;
-
 /// Time over which flooding is averaged, seconds: a bird at the lens is no flood.
 const FLOOD_S: f64 = 2.0;
 
@@ -211,9 +208,6 @@ impl FacadeWatch {
         self.shake_px = look.shake_px;
         let Some(stage) = &mut self.stage else { return };
         stage.tracker.take(look.at, look.step_s, &self.candidates);
-        if stage.is_fall_near() {
-            self.kept.expect_fall();
-        }
         stage.find_falls(&self.kept, self.tracks_file.as_mut());
         if stage.near {
             // Looking back takes a while, and nobody should wait for it once the fall is sure.
@@ -265,19 +259,6 @@ impl Watch for FacadeWatch {
 }
 
 impl Stage {
-    /// Returns whether something that might fall has sunk as far as a storey of a high-rise is high on
-    /// the picture. Chance alone makes tracks that sink a little, every few seconds.
-    fn is_fall_near(&self) -> bool {
-        let storey_px = f64::from(self.size_px.1) / STOREYS_SHOWN;
-        let has_sunk = |track: &Track| {
-            let sinking = track.sightings.get(track.sinks_from);
-            let from_px = sinking.map_or(f64::INFINITY, |first| first.area.y_px);
-            track.last().area.y_px - from_px >= storey_px
-        };
-        let mut tracks = self.tracker.tracks().iter();
-        tracks.any(|track| track.is_seen_now() && self.judge.may_fall(track) && has_sunk(track))
-    }
-
     /// Judges the tracks that were just seen, and lists those that fall, the heaviest first.
     fn find_falls(&mut self, kept: &Kept, mut file: Option<&mut TracksFile>) {
         self.falls.clear();

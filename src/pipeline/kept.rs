@@ -23,8 +23,7 @@ const KEEP: Duration = Duration::from_millis(1700);
 /// alarm that goes on ask for.
 const KEEP_NEAR: Duration = Duration::from_millis(250);
 
-/// All are kept for so long after something moved as if it might fall, or older ones were decoded once
-/// more: in a snow storm the next fall is not far.
+/// All are kept for so long after older ones were wanted: in a snow storm the next fall is not far.
 const KEEP_ALL: Duration = Duration::from_millis(1000);
 
 /// Bytes of frames kept at most, 192 MiB: 60 frames of 1080p. Beyond it the oldest go early, and
@@ -51,11 +50,6 @@ impl Kept {
     /// Has older frames decoded by `past` from now on.
     pub(super) fn look_back_by(&mut self, past: Past) {
         self.past = Some(past);
-    }
-
-    /// Keeps all frames from now on: something may be falling.
-    pub(super) fn expect_fall(&mut self) {
-        self.all_until = self.frames.back().map(|newest| newest.at + KEEP_ALL);
     }
 
     /// Gets back the frames of the last [`KEEP`] that were let go.
