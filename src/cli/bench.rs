@@ -27,8 +27,9 @@ use crate::http::sink::Sink;
 use crate::pipeline::service::Service;
 use crate::scene::Kind;
 
-/// Streams are watched this long before figures count: start-up, first key pictures, noise models.
-const WARM_UP: Duration = Duration::from_secs(3);
+/// Streams are watched this long before figures count: start-up, first key pictures, noise models, and
+/// until an elevator in which nothing moves counts as idle.
+const WARM_UP: Duration = Duration::from_secs(8);
 
 #[derive(clap::Args)]
 pub struct Args {
