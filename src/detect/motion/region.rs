@@ -216,3 +216,60 @@ impl Sums {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::Plane;
+    use crate::detect::motion::difference::Shifted;
+
+    const SIDE_PX: usize = 20;
+
+    fn plane(data: &[u8]) -> Plane<'_> {
+        Plane {
+            data,
+            stride: SIDE_PX,
+            width_px: SIDE_PX,
+            height_px: SIDE_PX,
+        }
+    }
+
+    #[test]
+    fn a_region_is_the_same_on_every_picture_however_many_there_were() {
+        let empty = [40; SIDE_PX * SIDE_PX];
+        let mut flash = empty;
+        // Two strokes a glass bar apart, one of them at the picture's edge, and a pixel out of reach.
+        for y in 2..8 {
+            flash[y * SIDE_PX] = 90;
+            flash[y * SIDE_PX + 2] = 70;
+        }
+        flash[5 * SIDE_PX + 6] = 90;
+        let around = Shifted {
+            plane: plane(&empty),
+            dx: 0,
+            dy: 0,
+        };
+        let triple = Triple {
+            before: around,
+            now: plane(&flash),
+            after: around,
+        };
+        let mut regions = Regions::new(SIDE_PX, SIDE_PX);
+        // So many that numbers begin anew.
+        for picture in 0..u32::from(NUMBER_MAX) + 10 {
+            regions.begin();
+            assert!(!regions.is_taken(0, 2), "picture {picture}");
+            let region = regions.grow(&triple, (0, 2), 20.0, 10);
+            assert_eq!((region.pixels, region.area.width_px), (12, 3.0));
+            assert!(regions.is_taken(2, 7) && !regions.is_taken(6, 5));
+        }
+        // A neighbour that must be shifted is read pixel by pixel, to the same end.
+        let shifted = Triple {
+            before: Shifted { dx: 1, ..around },
+            ..triple
+        };
+        regions.begin();
+        let region = regions.grow(&shifted, (0, 2), 20.0, 10);
+        assert_eq!((region.pixels, region.mass), (12, 480.0));
+    }
+}
