@@ -100,7 +100,7 @@ def kept() -> dict[str, float]:
 
 
 def compared(name: str, ratio: float, before: dict[str, float]) -> str:
-    if name not in before:
+    if not before.get(name):
         return "new"
     change = ratio / before[name] - 1
     return f"{before[name]:.3f} ({change:+.0%}{' **far**' if abs(change) > FAR else ''})"
@@ -136,7 +136,7 @@ def main() -> None:
     print(text, end="")
     if args.keep:
         head = "# Times of decoding one 1080p picture in the same run; written by `python benches/table.py target/release/plumb --keep`.\n[ratio]\n"
-        KEPT.write_text(head + "".join(f"{json.dumps(name)} = {ratio:.4f}\n" for name, ratio in sorted(ratios.items())))
+        KEPT.write_text(head + "".join(f"{json.dumps(name)} = {ratio:.4g}\n" for name, ratio in sorted(ratios.items())))
 
 
 if __name__ == "__main__":
