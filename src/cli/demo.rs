@@ -184,14 +184,14 @@ fn write_config(
         "data_dir = \"data\"\n[http]\nlisten = \"127.0.0.1:0\"\n[[site]]\nid = \"demo\"\nname = \"Demo Garden\"\n",
     );
     for (row, (_, name, place, _)) in rows.iter().zip(CAMERAS) {
-        let scene = std::path::absolute(&row.fixture.scene)?;
+        // A copy: whoever draws on the running demo changes its scene, not the fixture's.
+        let scene = format!("{}.scene.toml", row.camera);
+        std::fs::copy(&row.fixture.scene, folder.join(&scene))
+            .with_context(|| format!("cannot copy {}", row.fixture.scene.display()))?;
         text += &format!(
             "[[camera]]\nid = \"{}\"\nname = \"{name}\"\nsite = \"demo\"\nplace = \"{place}\"\nkind = \"{}\"\n\
-             url = \"rtsp://127.0.0.1:{rtsp_port}/{}\"\nscene = {:?}\nfootage = true\n",
-            row.camera,
-            row.fixture.truth.kind,
-            row.camera,
-            scene.display().to_string()
+             url = \"rtsp://127.0.0.1:{rtsp_port}/{}\"\nscene = \"{scene}\"\nfootage = true\n",
+            row.camera, row.fixture.truth.kind, row.camera,
         );
     }
     text += &format!(

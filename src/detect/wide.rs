@@ -8,7 +8,7 @@
 /// inlined into `work`; what is called out of line stays as it is, and so does `work` itself when it is
 /// large: a row at a time.
 #[inline(always)]
-pub(crate) fn widest<T>(work: impl FnOnce() -> T) -> T {
+pub(super) fn widest<T>(work: impl FnOnce() -> T) -> T {
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx2") {
         #[expect(

@@ -106,7 +106,7 @@ impl Fall {
 
     /// Returns the metres fallen since the reference time.
     pub(crate) fn fallen_m(&self, t_s: f64) -> f64 {
-        Drop::new(self.speed_m_s, self.terminal_m_s).fallen_m(t_s)
+        Descent::new(self.speed_m_s, self.terminal_m_s).fallen_m(t_s)
     }
 
     /// Returns the y at `t_s`.
@@ -137,7 +137,7 @@ impl Fall {
 
 /// Metres fallen from a starting speed (negative: upwards), with what all moments share worked out: a fit
 /// asks for thousands.
-struct Drop {
+struct Descent {
     speed_m_s: f64,
     drag: Option<Drag>,
 }
@@ -154,7 +154,7 @@ struct Drag {
     reach_m: f64,
 }
 
-impl Drop {
+impl Descent {
     fn new(speed_m_s: f64, terminal_m_s: f64) -> Self {
         let drag = || {
             let start = (speed_m_s.max(0.0) / terminal_m_s).min(0.995).atanh();
@@ -314,7 +314,7 @@ trait Course {
 
 /// A fall's way is in metres.
 struct FallCourse {
-    drop: Drop,
+    descent: Descent,
     y0_px: f64,
     px_per_m: f64,
     convergence_per_m: f64,
@@ -324,7 +324,7 @@ impl FallCourse {
     fn of(fall: &Fall) -> Self {
         let px_per_m = fall.px_per_m();
         Self {
-            drop: Drop::new(fall.speed_m_s, fall.terminal_m_s),
+            descent: Descent::new(fall.speed_m_s, fall.terminal_m_s),
             y0_px: fall.y0_px,
             px_per_m,
             convergence_per_m: fall.bend * px_per_m / fall.height_px,
@@ -336,7 +336,7 @@ impl Course for FallCourse {
     const WAY_BY: usize = 3;
 
     fn way(&self, t_s: f64) -> f64 {
-        self.drop.fallen_m(t_s)
+        self.descent.fallen_m(t_s)
     }
 
     fn px(&self, way: f64) -> f64 {
@@ -549,7 +549,7 @@ mod tests {
 
     #[test]
     fn drag_brings_speed_to_an_end() {
-        let fallen_m = |speed, terminal, t_s| Drop::new(speed, terminal).fallen_m(t_s);
+        let fallen_m = |speed, terminal, t_s| Descent::new(speed, terminal).fallen_m(t_s);
         let early = fallen_m(0.0, 6.0, 0.2);
         assert!((early - 0.5 * GRAVITY * 0.04).abs() < 0.02, "{early}");
         let last_second = fallen_m(0.0, 6.0, 5.0) - fallen_m(0.0, 6.0, 4.0);
